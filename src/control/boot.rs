@@ -28,8 +28,8 @@ impl Transaction<'_> {
         if self.is_ignored(request, &identity) {
             return disk(request, LocalBoot::Auto, None);
         }
-        if let Some(reason) = &request.unconfirmed {
-            return self.refuse_unconfirmed(request, reason);
+        if let Some(why) = request.unconfirmed {
+            return self.refuse_unconfirmed(request, why);
         }
         let (id, node) = match self.identify(&identity) {
             Identified::NoIdentity => {

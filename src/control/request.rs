@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::install::blocked::Blocked;
+use super::{identity::neighbour_check::Unconfirmed, install::blocked::Blocked};
 use crate::{
     journal::{AttemptId, MachineId},
     model::{
@@ -47,7 +47,7 @@ pub struct NetworkBoot {
     /// Reported values that could not be parsed and were dropped.
     pub dropped: Vec<String>,
     /// Why the reported MAC is not confirmed, if so. Such a request is refused.
-    pub unconfirmed: Option<String>,
+    pub unconfirmed: Option<Unconfirmed>,
 }
 
 /// The answer to a network boot.

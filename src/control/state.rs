@@ -106,17 +106,8 @@ impl ServerState {
         let id = line.machine.map(|id| self.state.resolve(id));
         let merged = matches!(event, Some(MachineEvent::Merged { .. }));
         let merged_age = id.filter(|_| merged).and_then(|id| self.attempt_age(id));
-        if let (Some(id), Some(MachineEvent::Merged { .. } | MachineEvent::Forgotten { .. })) =
-            (id, event)
-            && let Some(machine) = self.state.machines.get(id)
-        {
-            self.index.remove(machine);
-            if matches!(event, Some(MachineEvent::Forgotten { .. })) {
-                // The token of a forgotten machine is no longer valid.
-                let token = self.index.key.check_in(id);
-                self.index.check_in.remove(&token);
-            }
-            self.volatile.forget(id);
+        if let (Some(id), Some(event)) = (id, event) {
+            self.unindex_machine(id, event);
         }
         self.index_lease(line);
         let name = id.and_then(|id| self.state.machines.get(id)?.node.clone());
@@ -165,18 +156,38 @@ impl ServerState {
                     machine: machine.id,
                     number: *attempt,
                 };
-                self.index.token.insert(self.index.key.token(id), id);
-                self.volatile.microkernels.rebooting.remove(&id.machine);
-                self.volatile.attempts.since.insert(machine.id, now.mono);
-                self.volatile
-                    .attempts
-                    .rendered
-                    .insert(machine.id, line.revision.clone());
-                self.volatile.attempts.opened.push_back(now.mono);
+                self.index_attempt(id, line.revision.as_ref(), now);
             }
             // Other events do not change the indexes.
             _ => {}
         }
+    }
+
+    /// Removes a machine that is merged into another one, or forgotten, from the indexes.
+    fn unindex_machine(&mut self, id: MachineId, event: &MachineEvent) {
+        let is_forgotten = matches!(event, MachineEvent::Forgotten { .. });
+        if !is_forgotten && !matches!(event, MachineEvent::Merged { .. }) {
+            return;
+        }
+        let Some(machine) = self.state.machines.get(id) else {
+            return;
+        };
+        self.index.remove(machine);
+        if is_forgotten {
+            // The token of a forgotten machine is no longer valid.
+            let token = self.index.key.check_in(id);
+            self.index.check_in.remove(&token);
+        }
+        self.volatile.forget(id);
+    }
+
+    fn index_attempt(&mut self, id: AttemptId, revision: Option<&Revision>, now: Now) {
+        self.index.token.insert(self.index.key.token(id), id);
+        self.volatile.microkernels.rebooting.remove(&id.machine);
+        let attempts = &mut self.volatile.attempts;
+        attempts.since.insert(id.machine, now.mono);
+        attempts.rendered.insert(id.machine, revision.cloned());
+        attempts.opened.push_back(now.mono);
     }
 
     fn index_lease(&mut self, line: &JournalLine) {

@@ -40,7 +40,7 @@ impl RenderCheck {
 
 impl Snapshot {
     /// Lists everything that a check renders.
-    pub fn examined(&self) -> Vec<RenderTarget> {
+    pub fn targets(&self) -> Vec<RenderTarget> {
         let nodes = self.site.nodes.values().cloned().map(RenderTarget::Node);
         let accepts_undeclared =
             |policy: &&Arc<Policy>| policy.rule.effective().accept == Accept::Discovered;
@@ -56,7 +56,7 @@ impl Snapshot {
     }
 
     /// Resolves the settings of a target, if something binds it.
-    pub fn resolve_examined(&self, target: &RenderTarget) -> Option<(Resolved, Vec<Diagnostic>)> {
+    pub fn resolve_target(&self, target: &RenderTarget) -> Option<(Resolved, Vec<Diagnostic>)> {
         match target {
             RenderTarget::Node(node) => {
                 let bound = self.binding_unseen(node, |_| 0).ok()?;

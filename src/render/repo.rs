@@ -66,26 +66,7 @@ pub(super) fn find<'a>(
         );
         return Err(Diagnostic::error(message, repo.name.span));
     }
-    let view = external.repos.get(&repo.name.value);
-    let (url, tree) = match (view, &repo.body.url) {
-        (Some(RepoContents::Missing(reason)), _) => {
-            return Err(Diagnostic::error(
-                format!("repo `{}` cannot be read: {reason}", repo.name),
-                span(repo),
-            ));
-        }
-        (Some(RepoContents::Url(url)), _) => (url.clone(), None),
-        (Some(RepoContents::Tree { files }), _) => {
-            (format!("{base}/repo/{}", repo.name), Some(files))
-        }
-        (None, Some(url)) => (url.value.clone(), None),
-        (None, None) => {
-            return Err(Diagnostic::error(
-                format!("repo `{}` was not looked up", repo.name),
-                span(repo),
-            ));
-        }
-    };
+    let (url, tree) = contents(repo, external, base)?;
     let (layout, paths) = match tree {
         Some(files) => matching_layout(spec, files, variables)
             .ok_or_else(|| no_layout_matches(task, spec, repo, files, variables))?,
@@ -98,6 +79,27 @@ pub(super) fn find<'a>(
         paths,
         tree,
     }))
+}
+
+/// Returns the URL of a repo, and its files if this server serves them.
+fn contents<'a>(
+    repo: &Repo,
+    external: &'a ExternalInputs,
+    base: &str,
+) -> Result<(String, Option<&'a TreeFiles>), Diagnostic> {
+    let name = &repo.name;
+    let message = match (external.repos.get(&name.value), &repo.body.url) {
+        (Some(RepoContents::Url(url)), _) => return Ok((url.clone(), None)),
+        (Some(RepoContents::Tree { files }), _) => {
+            return Ok((format!("{base}/repo/{name}"), Some(files)));
+        }
+        (None, Some(url)) => return Ok((url.value.clone(), None)),
+        (Some(RepoContents::Missing(reason)), _) => {
+            format!("repo `{name}` cannot be read: {reason}")
+        }
+        (None, None) => format!("repo `{name}` was not looked up"),
+    };
+    Err(Diagnostic::error(message, span(repo)))
 }
 
 /// Warns about missing files that a complete image has.

@@ -1,86 +1,86 @@
 //! Checks settings whose text is written into installer documents.
 
 use crate::{
-    model::{List, Settings, Spanned},
+    model::{Settings, Spanned},
     site::Diagnostic,
 };
 
 use super::installer_setting::InstallerSetting;
 
+/// What a text may be.
+struct TextRule {
+    is_valid: fn(&str) -> bool,
+    what: &'static str,
+    expected: &'static str,
+}
+
+const SSH_KEY: TextRule = TextRule {
+    is_valid: is_ssh_key,
+    what: "an SSH key",
+    expected: "one line such as `ssh-ed25519 AAAA… name`",
+};
+const PACKAGE: TextRule = TextRule {
+    is_valid: is_package,
+    what: "a package",
+    expected: "letters, digits and `-+._@^*:=~`",
+};
+const KERNEL_ARGUMENT: TextRule = TextRule {
+    is_valid: is_kernel_word,
+    what: "a kernel argument",
+    expected: "one line without control characters",
+};
+const KEPT_DISK: TextRule = TextRule {
+    is_valid: is_line,
+    what: "a disk",
+    expected: "a path or a serial number on one line",
+};
+const TIME_ZONE: TextRule = TextRule {
+    is_valid: is_timezone,
+    what: "a time zone",
+    expected: "such as `Europe/Berlin`",
+};
+const LOCALE: TextRule = TextRule {
+    is_valid: is_locale,
+    what: "a locale",
+    expected: "such as `en_US.UTF-8`",
+};
+const KEYBOARD: TextRule = TextRule {
+    is_valid: is_keyboard,
+    what: "a keyboard layout",
+    expected: "such as `us`",
+};
+const DISK: TextRule = TextRule {
+    is_valid: is_line,
+    what: "a disk",
+    expected: "a path, serial number or model on one line",
+};
+
 /// Reports invalid texts.
 pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
-    let mut each =
-        |list: Option<&List<String>>, is_valid: fn(&str) -> bool, what: &str, expected: &str| {
-            let bad = list
-                .into_iter()
-                .flat_map(|list| &list.value)
-                .filter(|at| !is_valid(&at.value));
-            diagnostics.extend(bad.map(|at| invalid(at, what, expected)));
-        };
-    each(
-        settings.ssh_keys.as_deref(),
-        is_ssh_key,
-        "an SSH key",
-        "one line such as `ssh-ed25519 AAAA… name`",
-    );
-    each(
-        settings.packages.as_deref(),
-        is_package,
-        "a package",
-        "letters, digits and `-+._@^*:=~`",
-    );
-    each(
-        settings.kernel_args.as_deref(),
-        is_kernel_word,
-        "a kernel argument",
-        "one line without control characters",
-    );
-    each(
-        settings.boot_args.as_deref(),
-        is_kernel_word,
-        "a kernel argument",
-        "one line without control characters",
-    );
-    each(
-        settings.keep.as_deref(),
-        is_line,
-        "a disk",
-        "a path or a serial number on one line",
-    );
-    let mut one =
-        |at: Option<&Spanned<String>>, is_valid: fn(&str) -> bool, what: &str, expected: &str| {
-            diagnostics.extend(
-                at.filter(|at| !is_valid(&at.value))
-                    .map(|at| invalid(at, what, expected)),
-            );
-        };
-    one(
-        settings.timezone.as_deref(),
-        is_timezone,
-        "a time zone",
-        "such as `Europe/Berlin`",
-    );
-    one(
-        settings.locale.as_deref(),
-        is_locale,
-        "a locale",
-        "such as `en_US.UTF-8`",
-    );
-    one(
-        settings.keyboard.as_deref(),
-        is_keyboard,
-        "a keyboard layout",
-        "such as `us`",
-    );
+    let mut check = |texts: &[Spanned<String>], rule: &TextRule| {
+        let bad = texts.iter().filter(|at| !(rule.is_valid)(&at.value));
+        diagnostics.extend(bad.map(|at| invalid(at, rule.what, rule.expected)));
+    };
+    for (list, rule) in [
+        (&settings.ssh_keys, SSH_KEY),
+        (&settings.packages, PACKAGE),
+        (&settings.kernel_args, KERNEL_ARGUMENT),
+        (&settings.boot_args, KERNEL_ARGUMENT),
+        (&settings.keep, KEPT_DISK),
+    ] {
+        check(list.as_deref().map_or(&[], |list| &list.value), &rule);
+    }
+    for (text, rule) in [
+        (settings.timezone.as_deref(), TIME_ZONE),
+        (settings.locale.as_deref(), LOCALE),
+        (settings.keyboard.as_deref(), KEYBOARD),
+    ] {
+        check(text.map_or(&[], std::slice::from_ref), &rule);
+    }
     if let Some(disk) = settings.disk.as_deref().map(|at| &at.value) {
-        for at in [&disk.path, &disk.serial, &disk.model] {
-            one(
-                at.as_ref(),
-                is_line,
-                "a disk",
-                "a path, serial number or model on one line",
-            );
+        for text in [&disk.path, &disk.serial, &disk.model] {
+            check(text.as_slice(), &DISK);
         }
     }
     diagnostics.extend(of_user(settings));

@@ -89,7 +89,7 @@ impl Repos {
         let source = external::source(&self.root, &self.site, repo, &self.images);
         let observation = source
             .as_ref()
-            .and_then(|source| detect_repo(|path, text| source.says(path, text)));
+            .and_then(|source| detect_repo(|path, text| source.contains_text(path, text)));
         let declared = body.task.as_ref().map(|at| at.value.to_string());
         let guessed = observation
             .and_then(|observation| observation.task)

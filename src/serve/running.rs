@@ -93,36 +93,36 @@ impl Running {
             // The links have to be known before the first request.
             engine.find_links();
         }
-        let server = Arc::new(Server(engine.clone()));
+        engine.find_loaders();
         let machines = listeners.machines.address();
         let operators = listeners.operators.address();
-        let RunParts {
-            loader,
-            state,
-            site_changes,
-            watch,
-            http_only,
-            throwaway,
-            probe_interval,
-        } = parts;
         let dhcp_config = dhcp::DhcpListenerConfig {
             advertise: listeners.advertise.clone(),
             port: machines.port(),
         };
-        engine.find_loaders();
-        let tree = TftpTree {
+        let tree = Arc::new(TftpTree {
             engine: engine.clone(),
             advertise: dhcp_config.advertise.clone(),
             port: dhcp_config.port,
             fetched: Mutex::default(),
-        };
-        let tree = Arc::new(tree);
-        let tftp = Arc::new(Mutex::new(None));
-        let wants_tftp = !http_only && engine.started_with.tftp.effective().enabled;
-        let waits_for_tftp = listeners.tftp.is_err() && wants_tftp;
-        if let Ok(server) = listeners.tftp {
-            serve_tftp(server, tree.clone(), &tftp);
+        });
+        let tftp = Tftp::default();
+        let mut background = background(&engine, &parts, dhcp_config);
+        let wants_tftp = !parts.http_only && engine.started_with.tftp.effective().enabled;
+        match listeners.tftp {
+            Ok(server) => serve_tftp(server, tree, &tftp),
+            Err(_) if wants_tftp => {
+                background.push(tokio::spawn(tftp_when_free(tree, tftp.clone())));
+            }
+            Err(_) => {}
         }
+        let follow = follow_site::follow(
+            engine.clone(),
+            parts.loader,
+            parts.state,
+            parts.site_changes,
+        );
+        background.push(tokio::spawn(follow));
         let machine_config = MachineListenerConfig {
             advertise: listeners.advertise,
             limits: listeners.limits,
@@ -131,13 +131,13 @@ impl Running {
             guard: listeners.guard,
             limits: listeners.limits,
         };
-        let stop_of_machines = Stop::new(stopped.clone());
-        let listener_tasks = vec![
+        let server = Arc::new(Server(engine.clone()));
+        let listeners = vec![
             tokio::spawn(http::serve_machines(
                 listeners.machines,
                 server.clone(),
                 machine_config,
-                stop_of_machines,
+                Stop::new(stopped.clone()),
             )),
             tokio::spawn(http::serve_operators(
                 listeners.operators,
@@ -146,40 +146,15 @@ impl Running {
                 Stop::new(stopped),
             )),
         ];
-        let mut background = vec![
-            tokio::spawn(follow_site::follow(
-                engine.clone(),
-                loader,
-                state,
-                site_changes,
-            )),
-            tokio::spawn(tick(engine.clone())),
-            tokio::spawn(checkpoints(engine.clone())),
-            tokio::spawn(probe::run(engine.clone(), probe_interval)),
-            tokio::spawn(images::run(engine.clone())),
-            tokio::spawn(loaders(engine.clone())),
-        ];
-        if !throwaway {
-            background.push(tokio::spawn(deliveries::run(engine.clone())));
-        }
-        if waits_for_tftp {
-            background.push(tokio::spawn(tftp_when_free(tree, tftp.clone())));
-        }
-        if !http_only {
-            background.push(tokio::spawn(addresses::run(engine.clone())));
-            background.push(tokio::spawn(dhcp::run(engine.clone(), dhcp_config)));
-            background.push(tokio::spawn(dhcp_silence::run(engine.clone())));
-            background.push(tokio::spawn(rogue_dhcp::run(engine.clone())));
-        }
         Running {
             machines,
             operators,
             banner,
             stop,
-            listeners: listener_tasks,
+            listeners,
             background,
             engine: EngineHandle(engine),
-            watch,
+            watch: parts.watch,
             tftp,
         }
     }
@@ -218,6 +193,31 @@ impl Running {
         engine.checkpoint()?.durable().await?;
         Ok(())
     }
+}
+
+/// Starts the background tasks.
+fn background(
+    engine: &Arc<Engine>,
+    parts: &RunParts,
+    dhcp_config: dhcp::DhcpListenerConfig,
+) -> Vec<JoinHandle<()>> {
+    let mut tasks = vec![
+        tokio::spawn(tick(engine.clone())),
+        tokio::spawn(checkpoints(engine.clone())),
+        tokio::spawn(probe::run(engine.clone(), parts.probe_interval)),
+        tokio::spawn(images::run(engine.clone())),
+        tokio::spawn(loaders(engine.clone())),
+    ];
+    if !parts.throwaway {
+        tasks.push(tokio::spawn(deliveries::run(engine.clone())));
+    }
+    if !parts.http_only {
+        tasks.push(tokio::spawn(addresses::run(engine.clone())));
+        tasks.push(tokio::spawn(dhcp::run(engine.clone(), dhcp_config)));
+        tasks.push(tokio::spawn(dhcp_silence::run(engine.clone())));
+        tasks.push(tokio::spawn(rogue_dhcp::run(engine.clone())));
+    }
+    tasks
 }
 
 fn serve_tftp(server: tftp::TftpServer, tree: Arc<TftpTree>, shared: &Tftp) {

@@ -103,18 +103,9 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     }
     if let Some(user) = &config.run.user {
         user::become_user(&user.value, state.path())?;
-    } else if nix::unistd::geteuid().is_root() {
-        warnings
-            .push("runs as root: set `user` in `[run]` of bootwright.toml to change that".into());
     }
     let wants_dhcp = !options.http_only && engine.answers_dhcp();
-    if let Err(reason) = &listeners.tftp
-        && wants_dhcp
-    {
-        warnings.push(format!(
-            "TFTP is off, so firmware finds no loader except over HTTP: {reason}"
-        ));
-    }
+    warnings.extend(process_warnings(&config, &listeners, wants_dhcp));
     let banner_parts = BannerParts {
         tftp: listeners.tftp.as_ref().map(drop).map_err(Clone::clone),
         dhcp: wants_dhcp,
@@ -136,6 +127,23 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         probe_interval: options.probe_interval.unwrap_or(probe::INTERVAL),
     };
     Ok(Running::begin(engine, listeners, parts, banner))
+}
+
+/// Warns about the user of the process and about a port that cannot be bound.
+fn process_warnings(
+    config: &ServerConfig,
+    listeners: &Listeners,
+    wants_dhcp: bool,
+) -> impl Iterator<Item = String> {
+    let is_root = config.run.user.is_none() && nix::unistd::geteuid().is_root();
+    let root = is_root.then(|| {
+        "runs as root: set `user` in `[run]` of bootwright.toml to change that".to_owned()
+    });
+    let reason = listeners.tftp.as_ref().err().filter(|_| wants_dhcp);
+    let tftp = reason.map(|reason| {
+        format!("TFTP is off, so firmware finds no loader except over HTTP: {reason}")
+    });
+    root.into_iter().chain(tftp)
 }
 
 /// Reads the server's own settings. An error in them ends the start.

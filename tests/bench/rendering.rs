@@ -52,7 +52,7 @@ fn bootwright(work: &Path) -> anyhow::Result<(f64, usize)> {
         .nodes
         .get(name.as_str())
         .context("no such node")?;
-    let examined = RenderTarget::Node(node.clone());
+    let target = RenderTarget::Node(node.clone());
     let mut series = Series::default();
     let mut files = 0;
     for _ in 0..ROUNDS {
@@ -60,11 +60,11 @@ fn bootwright(work: &Path) -> anyhow::Result<(f64, usize)> {
         for _ in 0..RENDERS {
             let (resolved, _) = loaded
                 .snapshot
-                .resolve_examined(&examined)
+                .resolve_target(&target)
                 .context("nothing binds it")?;
             let checked = loaded
                 .snapshot
-                .check(&examined, &resolved, "http://198.18.0.9".into());
+                .check(&target, &resolved, "http://198.18.0.9".into());
             anyhow::ensure!(checked.is_valid(), "it has mistakes");
             files = checked.documents;
         }

@@ -233,7 +233,7 @@ fn links_are_resolved_inside_the_image_only() {
         ("none", Err("the repo has no file `none`")),
         ("../x.iso", Err("`../x.iso` is not a path within a repo")),
     ] {
-        let found = source.look(path).map(|found| found.path);
+        let found = source.details(path).map(|found| found.path);
         let found = found.map_err(|error| error.to_string());
         assert_eq!(found.as_deref().map_err(String::as_str), expected, "{path}");
     }

@@ -186,8 +186,8 @@ impl Trial<'_> {
     }
 
     fn resolved(&self) -> CliResult<Resolved> {
-        let examined = RenderTarget::Node(self.node.clone().into());
-        let resolved = self.loaded.snapshot.resolve_examined(&examined);
+        let target = RenderTarget::Node(self.node.clone().into());
+        let resolved = self.loaded.snapshot.resolve_target(&target);
         let name = &self.node.name;
         resolved.map(|(resolved, _)| resolved).ok_or_else(|| {
             Failure::refused(anyhow!("no policy matches {name}, so nothing is installed"))

@@ -33,13 +33,13 @@ const SILENT_BOOT_INTERVAL: Duration = Duration::from_secs(180);
 pub struct ReceivedQuery {
     pub query: DhcpMessage,
     /// The port on which it arrived.
-    pub door: DhcpPort,
+    pub dhcp_port: DhcpPort,
     /// This host's address on the interface where it arrived, or the one that the relay used.
-    pub us: Ipv4Addr,
+    pub server_ip: Ipv4Addr,
     /// The server's URL as the machine reaches it.
     pub base: String,
     /// Another DHCP server that answers on this network.
-    pub other: Option<Ipv4Addr>,
+    pub other_server: Option<Ipv4Addr>,
 }
 
 impl Transaction<'_> {
@@ -51,7 +51,7 @@ impl Transaction<'_> {
         has: &dyn Fn(&str) -> bool,
     ) -> Result<DhcpReply, NoReply> {
         let snapshot = self.snapshot;
-        let at = ask.query.giaddr.unwrap_or(ask.us);
+        let at = ask.query.giaddr.unwrap_or(ask.server_ip);
         let network = snapshot.network_at(at.into()).ok_or(NoReply::Off)?;
         let mode = network.body.effective().dhcp;
         let network_options = lease::network_options(network, at).filter(|_| mode != DhcpMode::Off);
@@ -65,14 +65,14 @@ impl Transaction<'_> {
         };
         let boot = self.boot_of(ask, network, &requester, has);
         let context = ReplyContext {
-            port: ask.door,
+            port: ask.dhcp_port,
             mode,
-            server_ip: ask.us,
+            server_ip: ask.server_ip,
             options: network_options,
             declared: requester.node.is_some(),
             assignment,
             boot,
-            other_server: ask.other,
+            other_server: ask.other_server,
         };
         let reply = decide(&ask.query, &context);
         self.record_leases(ask, network, &context, &reply);
@@ -198,7 +198,7 @@ impl Transaction<'_> {
         match (query.message_type, reply) {
             (DhcpMessageType::Decline, _)
                 if context.mode != DhcpMode::Proxy
-                    && query.server.is_none_or(|server| server == ask.us) =>
+                    && query.server.is_none_or(|server| server == ask.server_ip) =>
             {
                 self.declined(query, network);
             }
@@ -273,7 +273,7 @@ impl Transaction<'_> {
                     ms,
                 }
             }
-            Err(BrokenFetch { reason, .. }) => MachineEvent::Unfetched { by, name, reason },
+            Err(FailedFetch { reason, .. }) => MachineEvent::Unfetched { by, name, reason },
         };
         self.record(id, event);
         if let Some(observation) = observation {
@@ -341,12 +341,12 @@ pub struct Fetched {
     /// The kind of a loader's file; none for other files.
     pub program: Option<Program>,
     /// Its size in bytes and the duration in milliseconds, or why the download failed.
-    pub outcome: Result<(u64, u64), BrokenFetch>,
+    pub outcome: Result<(u64, u64), FailedFetch>,
 }
 
 /// Why a download failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BrokenFetch {
+pub struct FailedFetch {
     /// For display.
     pub reason: String,
     /// Whether the machine acknowledged nothing of what was sent.

@@ -10,12 +10,12 @@ use crate::boot::Program;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Diagnosis {
     /// No message at all arrives on the DHCP ports.
-    NothingHeard {
+    NoMessages {
         /// In this time.
         seconds: u64,
     },
     /// Only messages of running systems arrive.
-    HostsAlone {
+    OnlyRunningSystems {
         messages: u64,
         /// In this time.
         seconds: u64,
@@ -39,9 +39,9 @@ pub enum Diagnosis {
         server: Ipv4Addr,
     },
     /// It got the name of its loader, and never requested it.
-    LoaderNotAsked { file: String },
+    LoaderNotRequested { file: String },
     /// It never acknowledged a block of a TFTP transfer.
-    TransferUnheard { file: String },
+    TransferUnacknowledged { file: String },
     /// Its firmware cannot start the file that it downloaded.
     WrongLoader {
         file: String,
@@ -51,7 +51,7 @@ pub enum Diagnosis {
         firmware: String,
     },
     /// It downloaded its loader, and sent no request after that.
-    LoaderSilent { file: String },
+    NoRequestFromLoader { file: String },
     /// iPXE runs and does not load its script.
     NoScript {
         /// The URL of the script.
@@ -72,10 +72,10 @@ impl Diagnosis {
     /// What was observed.
     pub fn what(&self) -> String {
         match self {
-            Diagnosis::NothingHeard { seconds } => {
+            Diagnosis::NoMessages { seconds } => {
                 format!("no DHCP message arrived for {seconds} s, not even from phones")
             }
-            Diagnosis::HostsAlone { messages, seconds } => format!(
+            Diagnosis::OnlyRunningSystems { messages, seconds } => format!(
                 "{messages} DHCP messages in {seconds} s, none from a PXE client (cabling and broadcast work)"
             ),
             Diagnosis::NoLoader { reason } => format!("it gets no boot file: {reason}"),
@@ -94,10 +94,10 @@ impl Diagnosis {
             Diagnosis::NoBootServer { server } => format!(
                 "it got its address from {server} and sent no request to port 4011 or for a loader"
             ),
-            Diagnosis::LoaderNotAsked { file } => {
+            Diagnosis::LoaderNotRequested { file } => {
                 format!("its boot file is {file}, but it never requested the file")
             }
-            Diagnosis::TransferUnheard { file } => {
+            Diagnosis::TransferUnacknowledged { file } => {
                 format!("it requested {file} over TFTP and acknowledged no block")
             }
             Diagnosis::WrongLoader {
@@ -105,7 +105,7 @@ impl Diagnosis {
                 program,
                 firmware,
             } => format!("{file} is {program}, and its firmware is {firmware}"),
-            Diagnosis::LoaderSilent { file } => {
+            Diagnosis::NoRequestFromLoader { file } => {
                 format!("it fetched {file} and sent no request after that")
             }
             Diagnosis::NoScript { url } => {
@@ -123,10 +123,10 @@ impl Diagnosis {
     /// The likely cause, and the fix.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Diagnosis::NothingHeard { .. } => {
+            Diagnosis::NoMessages { .. } => {
                 "is this the right cable and interface, and does a firewall drop UDP 67?"
             }
-            Diagnosis::HostsAlone { .. } => {
+            Diagnosis::OnlyRunningSystems { .. } => {
                 "is network boot on, and first in the boot order? Secure Boot and Fast Boot may hide it"
             }
             Diagnosis::NoLoader { .. } => {
@@ -149,16 +149,16 @@ impl Diagnosis {
                 "a firewall drops UDP 4011 or 69, or its firmware ignores proxy offers; open both ports, else set \
                  `dhcp = \"reserve\"` on its network"
             }
-            Diagnosis::LoaderNotAsked { .. } => {
+            Diagnosis::LoaderNotRequested { .. } => {
                 "a firewall drops UDP 69 (of a URL: its TCP port), or TFTP is off; open the port, and read what `serve` \
                  logs about TFTP at its start"
             }
-            Diagnosis::TransferUnheard { .. } => {
+            Diagnosis::TransferUnacknowledged { .. } => {
                 "a firewall allows the request and drops the next packets; allow UDP between port 69 of this server and \
                  every port of the machine, both ways"
             }
             Diagnosis::WrongLoader { .. } => "remove `loader`, or set it to one for this firmware",
-            Diagnosis::LoaderSilent { .. } => {
+            Diagnosis::NoRequestFromLoader { .. } => {
                 "it has no driver for the NIC (the other loader is used after two tries), Secure Boot refuses it \
                  (`secure-boot = true`), or the switch's port opens late (spanning tree: portfast; LACP: fallback)"
             }
@@ -183,8 +183,8 @@ impl Diagnosis {
         let server = Ipv4Addr::new(192, 0, 2, 254);
         let snponly = || String::from("snponly.efi");
         vec![
-            Diagnosis::NothingHeard { seconds: 90 },
-            Diagnosis::HostsAlone {
+            Diagnosis::NoMessages { seconds: 90 },
+            Diagnosis::OnlyRunningSystems {
                 messages: 14,
                 seconds: 90,
             },
@@ -198,14 +198,14 @@ impl Diagnosis {
             Diagnosis::OfferLost,
             Diagnosis::AnotherServer { server },
             Diagnosis::NoBootServer { server },
-            Diagnosis::LoaderNotAsked { file: snponly() },
-            Diagnosis::TransferUnheard { file: snponly() },
+            Diagnosis::LoaderNotRequested { file: snponly() },
+            Diagnosis::TransferUnacknowledged { file: snponly() },
             Diagnosis::WrongLoader {
                 file: snponly(),
                 program: Program::EfiX64,
                 firmware: "BIOS".into(),
             },
-            Diagnosis::LoaderSilent { file: snponly() },
+            Diagnosis::NoRequestFromLoader { file: snponly() },
             Diagnosis::NoScript {
                 url: "http://192.0.2.1/boot.ipxe".into(),
             },

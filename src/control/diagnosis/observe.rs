@@ -222,7 +222,7 @@ impl Transaction<'_> {
 
     /// Records a request for a file of a repo from this address. `bytes` is the file's size; none if it does not
     /// exist.
-    pub fn asked_repo(&mut self, from: IpAddr, file: &str, bytes: Option<u64>) {
+    pub fn on_repo_file_request(&mut self, from: IpAddr, file: &str, bytes: Option<u64>) {
         let Some(id) = self.server.volatile.progress.by_address.get(&from).copied() else {
             return;
         };
@@ -234,7 +234,7 @@ impl Transaction<'_> {
     }
 
     /// A machine has begun to download a file over TFTP, or a loader over HTTP.
-    pub fn asked_loader(&mut self, id: MachineId, file: &str) {
+    pub fn on_loader_request(&mut self, id: MachineId, file: &str) {
         self.observe(id, Observation::LoaderRequested(file.into()));
     }
 

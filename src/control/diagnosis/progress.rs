@@ -256,7 +256,7 @@ impl BootProgress {
             // The firmware has started again meanwhile.
             Reached::Offered | Reached::OtherServer(_) | Reached::Acknowledged(_) => {
                 let at = Reached::NotAcknowledged(file.clone());
-                return self.report(Diagnosis::TransferUnheard { file }, at, now);
+                return self.report(Diagnosis::TransferUnacknowledged { file }, at, now);
             }
             _ => {}
         }
@@ -305,9 +305,9 @@ impl BootProgress {
             }
             Reached::OtherServer(server) if self.by_proxy => Diagnosis::NoBootServer { server },
             Reached::OtherServer(server) => Diagnosis::AnotherServer { server },
-            Reached::Acknowledged(file) => Diagnosis::LoaderNotAsked { file },
-            Reached::NotAcknowledged(file) => Diagnosis::TransferUnheard { file },
-            Reached::Loaded(file) => Diagnosis::LoaderSilent { file },
+            Reached::Acknowledged(file) => Diagnosis::LoaderNotRequested { file },
+            Reached::NotAcknowledged(file) => Diagnosis::TransferUnacknowledged { file },
+            Reached::Loaded(file) => Diagnosis::NoRequestFromLoader { file },
             Reached::Running(url) => Diagnosis::NoScript { url },
             Reached::Scripted => Diagnosis::NoKernel,
             Reached::Fetching => Diagnosis::NoDocument,
@@ -509,27 +509,27 @@ mod tests {
             (
                 "0: offered, 1: acked, 5: acked",
                 31,
-                Diagnosis::LoaderNotAsked { file: file() },
+                Diagnosis::LoaderNotRequested { file: file() },
             ),
             (
                 "0: proxied, 1: other-server, 2: acked",
                 32,
-                Diagnosis::LoaderNotAsked { file: file() },
+                Diagnosis::LoaderNotRequested { file: file() },
             ),
             (
                 "0: offered, 1: acked, 1: requests snponly.efi, 9: unacked snponly.efi",
                 14,
-                Diagnosis::TransferUnheard { file: file() },
+                Diagnosis::TransferUnacknowledged { file: file() },
             ),
             (
                 "0: offered, 1: acked, 1: requests snponly.efi, 9: unacked snponly.efi, 11: offered",
                 11,
-                Diagnosis::TransferUnheard { file: file() },
+                Diagnosis::TransferUnacknowledged { file: file() },
             ),
             (
                 "0: offered, 1: acked, 1: requests snponly.efi, 7: offered, 9: unacked snponly.efi",
                 9,
-                Diagnosis::TransferUnheard { file: file() },
+                Diagnosis::TransferUnacknowledged { file: file() },
             ),
             (
                 "0: offered bios, 1: acked bios, 1: requests snponly.efi, 2: loads snponly.efi",
@@ -552,13 +552,13 @@ mod tests {
             (
                 "0: offered, 1: acked, 1: requests snponly.efi, 2: loads snponly.efi",
                 92,
-                Diagnosis::LoaderSilent { file: file() },
+                Diagnosis::NoRequestFromLoader { file: file() },
             ),
             // A loop: the second time it is not a coincidence.
             (
                 "0: offered, 1: loads snponly.efi, 4: offered, 5: loads snponly.efi, 8: offered",
                 8,
-                Diagnosis::LoaderSilent { file: file() },
+                Diagnosis::NoRequestFromLoader { file: file() },
             ),
             (
                 "0: offered, 1: loads snponly.efi, 9: offered ipxe, 10: acked ipxe",

@@ -2,7 +2,7 @@
 //!
 //! The shell looks up the MAC address, and only if it matters. This module returns the expected addresses.
 
-use std::sync::Arc;
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use crate::control::{
     Decision, NetworkBoot, Report, Transaction, boot::disk, diagnosis::progress::Observation,
@@ -13,10 +13,38 @@ use crate::{
     model::{LocalBoot, Mac, Node, SmallSet},
 };
 
+/// Why the MAC address of a request is not confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unconfirmed {
+    /// The kernel's neighbour table cannot be read.
+    NoNeighbourTable,
+    /// The request comes from behind a router: the neighbour table has no MAC address for this address.
+    NotLocal(IpAddr),
+    /// Another NIC has the address that the request comes from.
+    OtherNic { ip: IpAddr, mac: Mac },
+}
+
+impl fmt::Display for Unconfirmed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not confirmed: ")?;
+        match self {
+            Unconfirmed::NoNeighbourTable => {
+                f.write_str("the kernel's neighbour table cannot be read")
+            }
+            Unconfirmed::NotLocal(ip) => {
+                write!(f, "{ip} is not in a subnet of this server's interfaces")
+            }
+            Unconfirmed::OtherNic { ip, mac } => {
+                write!(f, "{ip} is at {mac}, which is not a NIC of this machine")
+            }
+        }
+    }
+}
+
 impl Transaction<'_> {
     /// Returns the MAC addresses from which this report may come, if its answer may be an installer. None if it
     /// cannot be one, so that the address does not matter.
-    pub fn cards_to_confirm(&self, report: &Report) -> Option<SmallSet<Mac>> {
+    pub fn macs_to_confirm(&self, report: &Report) -> Option<SmallSet<Mac>> {
         let identity = report.identity();
         let known = self.server.machines_with(&identity);
         let may_install = |id: &MachineId| {
@@ -36,7 +64,7 @@ impl Transaction<'_> {
     }
 
     /// Answers a machine whose MAC address is not confirmed. Nothing of its report is stored.
-    pub(crate) fn refuse_unconfirmed(&mut self, ask: &NetworkBoot, reason: &str) -> Decision {
+    pub(crate) fn refuse_unconfirmed(&mut self, ask: &NetworkBoot, why: Unconfirmed) -> Decision {
         let node = self.nodes_by_mac(&ask.report).next();
         let id = match node {
             Some(node) => Some(self.machine_of(&node)),
@@ -49,16 +77,12 @@ impl Transaction<'_> {
             let event = MachineEvent::Boot {
                 by: ask.report.by,
                 platform: ask.report.platform,
-                given: BootAnswer::Disk(reason.into()),
+                given: BootAnswer::Disk(why.to_string()),
             };
             self.record(id, event);
             self.observe(id, Observation::Over);
         }
-        disk(
-            ask,
-            LocalBoot::Auto,
-            Some(Blocked::Unconfirmed(reason.into())),
-        )
+        disk(ask, LocalBoot::Auto, Some(Blocked::Unconfirmed(why)))
     }
 
     fn nodes_by_mac(&self, report: &Report) -> impl Iterator<Item = Arc<Node>> {

@@ -4,7 +4,7 @@ use std::{fmt, net::Ipv4Addr};
 
 use super::binding::{NoAddress, Unbound};
 use crate::{
-    control::identity::ambiguity::Ambiguity,
+    control::identity::{ambiguity::Ambiguity, neighbour_check::Unconfirmed},
     journal::HoldCause,
     model::{Hostname, Mac, TaskName},
     site::counted,
@@ -58,7 +58,7 @@ pub enum Blocked {
     /// It is not clear which machine this is.
     Ambiguous(Ambiguity),
     /// The NIC that requests is not one of the machine's.
-    Unconfirmed(String),
+    Unconfirmed(Unconfirmed),
     /// The request carries no identity.
     NoIdentity,
     /// An installation may be finished without a report. The disk is tried first.
@@ -174,9 +174,10 @@ impl fmt::Display for Blocked {
                 "{address} is used by {mac}, which is not a NIC of this machine: free the address or declare another \
                  one; the hold ends automatically"
             ),
-            Blocked::ImageUnverified(reason)
-            | Blocked::Unconfirmed(reason)
-            | Blocked::DocumentsUnavailable(reason) => f.write_str(reason),
+            Blocked::Unconfirmed(why) => why.fmt(f),
+            Blocked::ImageUnverified(reason) | Blocked::DocumentsUnavailable(reason) => {
+                f.write_str(reason)
+            }
             Blocked::NoIdentity => f.write_str("no identity was reported"),
             Blocked::DiskFirst => {
                 f.write_str("its installation may be done; its disk is tried first")

@@ -108,7 +108,7 @@ impl RepoSource {
     }
 
     /// Whether a file exists and contains a text; an empty text is in every file.
-    pub fn says(&self, path: &str, text: &str) -> bool {
+    pub fn contains_text(&self, path: &str, text: &str) -> bool {
         if text.is_empty() {
             return self.open(path).is_ok();
         }
@@ -124,7 +124,7 @@ impl RepoSource {
         }
     }
 
-    pub fn look(&self, path: &str) -> Result<RepoFileDetails, RepoError> {
+    pub fn details(&self, path: &str) -> Result<RepoFileDetails, RepoError> {
         let opened = self.open(path)?;
         Ok(RepoFileDetails {
             size: opened.blob.size(),

@@ -53,7 +53,7 @@ fn a_path_is_looked_up_exactly_then_ignoring_case() {
             "{requested}"
         );
     }
-    let details = tree.look("boot.cfg").unwrap();
+    let details = tree.details("boot.cfg").unwrap();
     assert_eq!((details.size, details.text), (14, None));
 }
 

@@ -175,30 +175,8 @@ pub fn rewrite(
     find: impl Fn(&str) -> Option<String>,
 ) -> Result<String, Vec<String>> {
     let lines = lines(text);
-    let files = candidates(&lines);
-    let missing: Vec<String> = files
-        .iter()
-        .filter(|paths| !paths.iter().any(|path| find(path).is_some()))
-        .map(|paths| {
-            let path = &paths[0];
-            format!("boot.cfg names `{path}`, which the image does not have")
-        })
-        .collect();
-    if !missing.is_empty() {
-        return Err(missing);
-    }
-    let values = |wanted: &'static str| {
-        lines.iter().filter_map(move |line| match line {
-            BootCfgLine::Pair { key, value, .. } if key == wanted => Some(value),
-            _ => None,
-        })
-    };
-    let names = |key| values(key).any(|value| !named_by(key, value).is_empty());
-    if let Some(key) = ["kernel", "modules"].into_iter().find(|key| !names(key)) {
-        return Err(vec![format!(
-            "boot.cfg has no line `{key}=` that names a file"
-        )]);
-    }
+    check_files(&lines, &find)?;
+    let has_kernelopt = values(&lines, "kernelopt").next().is_some();
     let mut written = String::new();
     let mut add = |line: &str| {
         written.push_str(line);
@@ -229,7 +207,7 @@ pub fn rewrite(
                 let files = named_by(key, value);
                 let files: Vec<String> = files.iter().map(|file| file.spelled(&find)).collect();
                 add(&format!("{spelled}={}", files.join(" --- ")));
-                if key == "kernel" && values("kernelopt").next().is_none() {
+                if key == "kernel" && !has_kernelopt {
                     add(&format!("kernelopt={}", kernelopt("", &changes.kernelopt)));
                 }
             }
@@ -237,6 +215,39 @@ pub fn rewrite(
         }
     }
     Ok(written)
+}
+
+/// Checks that a kernel and modules are named, and that the image has every named file.
+fn check_files(
+    lines: &[BootCfgLine<'_>],
+    find: impl Fn(&str) -> Option<String>,
+) -> Result<(), Vec<String>> {
+    let files = candidates(lines);
+    let missing: Vec<String> = files
+        .iter()
+        .filter(|paths| !paths.iter().any(|path| find(path).is_some()))
+        .map(|paths| {
+            let path = &paths[0];
+            format!("boot.cfg names `{path}`, which the image does not have")
+        })
+        .collect();
+    if !missing.is_empty() {
+        return Err(missing);
+    }
+    let names = |key| values(lines, key).any(|value| !named_by(key, value).is_empty());
+    match ["kernel", "modules"].into_iter().find(|key| !names(key)) {
+        Some(key) => Err(vec![format!(
+            "boot.cfg has no line `{key}=` that names a file"
+        )]),
+        None => Ok(()),
+    }
+}
+
+fn values<'a>(lines: &'a [BootCfgLine<'a>], wanted: &'static str) -> impl Iterator<Item = &'a str> {
+    lines.iter().filter_map(move |line| match line {
+        BootCfgLine::Pair { key, value, .. } if key == wanted => Some(*value),
+        _ => None,
+    })
 }
 
 /// Returns the image's arguments without those that conflict with added ones, then the added ones. If an added one concerns the

@@ -210,18 +210,9 @@ fn other_link(
     let interface = format!("vmk{number}");
     let mut first_boot_commands = Vec::new();
     if !shared {
-        first_boot_commands.push(format!(
-            "esxcli network vswitch standard add --vswitch-name={switch}"
-        ));
-        let nics = base.nics.iter().filter_map(|link| nic(link));
-        first_boot_commands.extend(nics.map(|name| format!("esxcli network vswitch standard uplink add --uplink-name={name} --vswitch-name={switch}")));
+        first_boot_commands.extend(add_switch(&base, &switch));
     }
-    first_boot_commands.push(format!("esxcli network vswitch standard portgroup add --portgroup-name={group} --vswitch-name={switch}"));
-    first_boot_commands.extend(base.vlan.map(|id| {
-        format!(
-            "esxcli network vswitch standard portgroup set --portgroup-name={group} --vlan-id={id}"
-        )
-    }));
+    first_boot_commands.extend(add_port_group(&base, &group, &switch));
     first_boot_commands.push(format!(
         "esxcli network ip interface add --interface-name={interface} --portgroup-name={group}"
     ));
@@ -229,29 +220,37 @@ fn other_link(
     // The MTU of a switch is the largest of its interfaces.
     let carried = view.plan.primary().and_then(|link| link.mtu);
     let carries = shared && carried >= link.mtu;
-    first_boot_commands.extend(
-        mtu(link, &switch, &interface)
-            .into_iter()
-            .flat_map(|lack| lack.first_boot_commands)
-            .skip(usize::from(carries)),
-    );
-    first_boot_commands.extend(
-        ipv6(link, &interface, true)
-            .into_iter()
-            .flat_map(|lack| lack.first_boot_commands),
-    );
-    let (v4, _) = families(link);
-    let first_boot_commands = if v4.len() > 1 {
-        Vec::new()
-    } else {
-        first_boot_commands
+    let commands = |lack: Option<UnsupportedSetting>| {
+        lack.map_or_else(Vec::new, |lack| lack.first_boot_commands)
     };
+    let mtu = commands(mtu(link, &switch, &interface)).into_iter();
+    first_boot_commands.extend(mtu.skip(usize::from(carries)));
+    first_boot_commands.extend(commands(ipv6(link, &interface, true)));
+    if families(link).0.len() > 1 {
+        first_boot_commands.clear();
+    }
     lack(
         setting,
         link,
         "the installer supports one interface",
         first_boot_commands,
     )
+}
+
+fn add_switch(base: &LinkBase<'_>, switch: &str) -> impl Iterator<Item = String> {
+    let add = format!("esxcli network vswitch standard add --vswitch-name={switch}");
+    let nics = base.nics.iter().filter_map(|link| nic(link));
+    let uplinks = nics.map(move |name| format!("esxcli network vswitch standard uplink add --uplink-name={name} --vswitch-name={switch}"));
+    std::iter::once(add).chain(uplinks)
+}
+
+fn add_port_group(base: &LinkBase<'_>, group: &str, switch: &str) -> impl Iterator<Item = String> {
+    let of = "esxcli network vswitch standard portgroup";
+    let add = format!("{of} add --portgroup-name={group} --vswitch-name={switch}");
+    let vlan = base
+        .vlan
+        .map(|id| format!("{of} set --portgroup-name={group} --vlan-id={id}"));
+    std::iter::once(add).chain(vlan)
 }
 
 /// Whether both have a NIC in common.

@@ -31,8 +31,8 @@ pub(crate) async fn run(engine: Arc<Engine>) {
 fn describe(counts: DhcpCounts) -> String {
     let seconds = SILENCE.as_secs();
     let diagnosis = match counts.hosts {
-        0 => Diagnosis::NothingHeard { seconds },
-        messages => Diagnosis::HostsAlone { messages, seconds },
+        0 => Diagnosis::NoMessages { seconds },
+        messages => Diagnosis::OnlyRunningSystems { messages, seconds },
     };
     match counts.unreadable {
         0 => diagnosis.to_string(),

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use crate::{
     boot::{PROGRAM_HEAD_SIZE, Program},
-    control::{BrokenFetch, Fetched},
+    control::{FailedFetch, Fetched},
     journal::MachineId,
     model::{Mac, SmallSet},
     net::{
@@ -76,7 +76,7 @@ impl Engine {
         DownloadReceipt::new(move |delivery| {
             let outcome = match delivery {
                 DownloadEnd::Completed => Ok((bytes, begun.elapsed().as_millis() as u64)),
-                DownloadEnd::Aborted => Err(BrokenFetch {
+                DownloadEnd::Aborted => Err(FailedFetch {
                     reason: "the connection was closed".into(),
                     no_response: false,
                 }),
@@ -102,7 +102,8 @@ impl Engine {
 
     /// Records that a machine has requested a loader.
     pub(crate) fn on_loader_request(&self, machine: MachineId, name: &str) {
-        let ((), _ticket) = self.transaction(|transaction| transaction.asked_loader(machine, name));
+        let ((), _ticket) =
+            self.transaction(|transaction| transaction.on_loader_request(machine, name));
     }
 
     /// Records the request of a file of a repo, if the boot of the client is observed. `bytes` is the length of the file, `None`
@@ -110,7 +111,7 @@ impl Engine {
     pub(crate) fn on_repo_request(&self, ip: IpAddr, file: &str, bytes: Option<u64>) {
         if self.read(|transaction| transaction.is_followed(ip)) {
             let ((), _ticket) =
-                self.transaction(|transaction| transaction.asked_repo(ip, file, bytes));
+                self.transaction(|transaction| transaction.on_repo_file_request(ip, file, bytes));
         }
     }
 

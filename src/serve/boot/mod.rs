@@ -167,11 +167,11 @@ impl Engine {
                 return Step::ReadNeighbours;
             };
             if neighbours.is_strict() {
-                boot.request.unconfirmed = mismatch.clone();
+                boot.request.unconfirmed = mismatch;
             }
             let decision = transaction.boot(&boot.request);
-            if let (Some(reason), Some(machine)) = (mismatch, installing(&decision)) {
-                transaction.remark_once(machine, reason);
+            if let (Some(why), Some(machine)) = (mismatch, installing(&decision)) {
+                transaction.remark_once(machine, why.to_string());
             }
             match decision {
                 Decision::Open(opening) if is_writable => {

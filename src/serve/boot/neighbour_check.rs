@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    control::{Report, Transaction},
+    control::{Report, Transaction, Unconfirmed},
     model::{ConfirmNeighbour, Mac, SmallSet},
     net::{http::Peer, neighbour},
     serve::engine::Engine,
@@ -64,33 +64,24 @@ impl Neighbours {
         &self,
         transaction: &Transaction<'_>,
         report: &Report,
-    ) -> Result<Option<String>, TableNotRead> {
+    ) -> Result<Option<Unconfirmed>, TableNotRead> {
         if self.mode == ConfirmNeighbour::Off {
             return Ok(None);
         }
-        let Some(expected) = transaction.cards_to_confirm(report) else {
+        let Some(expected) = transaction.macs_to_confirm(report) else {
             return Ok(None);
         };
         let ip = self.ip;
-        let (reason, only_if_strict) = match &self.table {
+        let (why, only_if_strict) = match &self.table {
             NeighbourTable::NotRead => return Err(TableNotRead),
-            NeighbourTable::Unreadable => (
-                "not confirmed: the kernel's neighbour table cannot be read".into(),
-                true,
-            ),
+            NeighbourTable::Unreadable => (Unconfirmed::NoNeighbourTable, true),
             NeighbourTable::Macs(macs) => match macs.first() {
                 // Behind a router no machine can be confirmed. Outside strict mode, that is not logged.
-                None => (
-                    format!("not confirmed: {ip} is not in a subnet of this server's interfaces"),
-                    true,
-                ),
+                None => (Unconfirmed::NotLocal(ip), true),
                 Some(_) if !macs.is_disjoint(&expected) => return Ok(None),
-                Some(mac) => (
-                    format!("not confirmed: {ip} is at {mac}, which is not a NIC of this machine"),
-                    false,
-                ),
+                Some(mac) => (Unconfirmed::OtherNic { ip, mac: *mac }, false),
             },
         };
-        Ok((self.is_strict() || !only_if_strict).then_some(reason))
+        Ok((self.is_strict() || !only_if_strict).then_some(why))
     }
 }

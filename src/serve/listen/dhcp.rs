@@ -55,12 +55,12 @@ pub(crate) async fn run(engine: Arc<Engine>, config: DhcpListenerConfig) {
         return;
     }
     let links = Arc::new(Links::new(&engine));
-    let listener = |door, port| {
+    let listener = |dhcp_port, port| {
         let listener = DhcpListener {
             engine: engine.clone(),
             config: config.clone(),
             links: links.clone(),
-            door,
+            dhcp_port,
             port,
             pending_replies: Arc::new(Semaphore::new(MAX_PENDING_REPLIES)),
         };
@@ -79,7 +79,7 @@ struct DhcpListener {
     engine: Arc<Engine>,
     config: DhcpListenerConfig,
     links: Arc<Links>,
-    door: DhcpPort,
+    dhcp_port: DhcpPort,
     port: u16,
     /// Permits for transactions whose replies wait for the disk.
     pending_replies: Arc<Semaphore>,
@@ -127,7 +127,7 @@ impl DhcpListener {
             },
             _ => String::new(),
         };
-        let effect = match self.door {
+        let effect = match self.dhcp_port {
             DhcpPort::Dhcp => "proxy networks use port 4011 only; other networks get no answer",
             DhcpPort::Pxe => "firmware that queries the boot server gets no answer",
         };
@@ -245,7 +245,7 @@ impl DhcpListener {
     /// Returns the query of a client's message. Returns `None` if this server does not answer it.
     fn incoming(&self, query: DhcpMessage, received: ReceivedDatagram) -> Option<IncomingQuery> {
         let link = self.links.at(received.interface)?;
-        let Some(us) = self.our_address(&link, &received, &query) else {
+        let Some(server_ip) = self.our_address(&link, &received, &query) else {
             tracing::debug!(
                 "DHCP: no answer to {}: {} has no address in a network with DHCP",
                 query.mac,
@@ -261,19 +261,19 @@ impl DhcpListener {
         {
             return None;
         }
-        let Some(other) = self.other_server(&query, us) else {
+        let Some(other_server) = self.other_server(&query, server_ip) else {
             tracing::debug!(
                 "DHCP: no answer to {}: other DHCP servers on the network are not known yet",
                 query.mac
             );
             return None;
         };
-        let local = SocketAddr::from((us, self.config.port));
+        let local = SocketAddr::from((server_ip, self.config.port));
         let query = ReceivedQuery {
-            door: self.door,
-            us,
+            dhcp_port: self.dhcp_port,
+            server_ip,
             base: self.config.advertise.base(local),
-            other,
+            other_server,
             query,
         };
         Some(IncomingQuery {
@@ -284,9 +284,9 @@ impl DhcpListener {
     }
 
     /// Returns another DHCP server on the network, if there is one. The outer `None` means that this is not known yet.
-    fn other_server(&self, query: &DhcpMessage, us: Ipv4Addr) -> Option<Option<Ipv4Addr>> {
+    fn other_server(&self, query: &DhcpMessage, server_ip: Ipv4Addr) -> Option<Option<Ipv4Addr>> {
         let snapshot = self.engine.snapshot();
-        let at = query.giaddr.unwrap_or(us);
+        let at = query.giaddr.unwrap_or(server_ip);
         let Some(network) = snapshot.network_at(at.into()) else {
             return Some(None);
         };
@@ -297,7 +297,7 @@ impl DhcpListener {
         }
         let (others, name) = (&self.engine.rogue_dhcp, &network.name.value);
         let now = Instant::now();
-        others.observe(name, query, us, now);
+        others.observe(name, query, server_ip, now);
         match others.on(name, now) {
             MayServe::Unknown => None,
             MayServe::Free => Some(None),
@@ -342,29 +342,32 @@ impl DhcpListener {
             received,
         } = incoming;
         let bytes = answer.datagram(&query.query);
-        let (us, index) = (query.us, Some(link.index));
+        let (server_ip, index) = (query.server_ip, Some(link.index));
         let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT);
         match answer.destination {
-            Destination::Relay(relay) => {
-                socket.send(&bytes, SocketAddrV4::new(relay, SERVER_PORT), us, None)
-            }
+            Destination::Relay(relay) => socket.send(
+                &bytes,
+                SocketAddrV4::new(relay, SERVER_PORT),
+                server_ip,
+                None,
+            ),
             Destination::Client(client) => {
                 // Replies of the boot server go to the client's source port.
-                let port = match self.door {
+                let port = match self.dhcp_port {
                     DhcpPort::Pxe => received.from.port(),
                     DhcpPort::Dhcp => CLIENT_PORT,
                 };
-                socket.send(&bytes, SocketAddrV4::new(client, port), us, None)
+                socket.send(&bytes, SocketAddrV4::new(client, port), server_ip, None)
             }
             Destination::Broadcast
-                if self.door == DhcpPort::Pxe && !received.from.ip().is_unspecified() =>
+                if self.dhcp_port == DhcpPort::Pxe && !received.from.ip().is_unspecified() =>
             {
-                socket.send(&bytes, received.from, us, None)
+                socket.send(&bytes, received.from, server_ip, None)
             }
-            Destination::Broadcast => socket.send(&bytes, broadcast, us, index),
+            Destination::Broadcast => socket.send(&bytes, broadcast, server_ip, index),
             Destination::Mac(address) => {
                 let route = UdpRoute {
-                    from: us,
+                    from: server_ip,
                     from_port: self.port,
                     to: address,
                     to_port: CLIENT_PORT,
@@ -372,7 +375,7 @@ impl DhcpListener {
                 };
                 let sent = self.links.send(link, &route, &bytes);
                 // Without CAP_NET_RAW the reply is broadcast.
-                sent.or_else(|_| socket.send(&bytes, broadcast, us, index))
+                sent.or_else(|_| socket.send(&bytes, broadcast, server_ip, index))
             }
         }
     }

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     boot::{Loader, PROGRAM_HEAD_SIZE, Program, Quirk},
-    control::{BrokenFetch, Fetched},
+    control::{FailedFetch, Fetched},
     disk::repo::Blob,
     model::{BootProgram, Mac, Platform, SmallSet},
     net::{
@@ -287,7 +287,7 @@ impl TftpTree {
                     reason,
                     delivered,
                     no_response,
-                } => Err(BrokenFetch {
+                } => Err(FailedFetch {
                     reason: format!("failed after {delivered} bytes: {reason}"),
                     no_response,
                 }),

@@ -235,8 +235,8 @@ fn resolved_by_name(
             None => error,
         }]);
     };
-    let examined = crate::control::RenderTarget::Node(node.clone());
-    snapshot.resolve_examined(&examined).ok_or_else(|| {
+    let target = crate::control::RenderTarget::Node(node.clone());
+    snapshot.resolve_target(&target).ok_or_else(|| {
         vec![
             Diagnostic::error(format!("nothing binds {name}"), node.span())
                 .help("give it a `policy`, or `repo` and `task` of its own; `explain` shows why no policy binds it"),

@@ -43,7 +43,7 @@ impl Lookup {
     /// Detects the task that installs from a repo.
     pub(crate) fn detect_task(&self, site: &Site, repo: &Repo) -> Option<TaskName> {
         let source = source(&self.root, site, repo, &self.images)?;
-        detect_repo(|path, text| source.says(path, text))?.task_name()
+        detect_repo(|path, text| source.contains_text(path, text))?.task_name()
     }
 
     /// Reads everything that `site` refers to.
@@ -194,7 +194,7 @@ fn read_files(
             let outcome = if lookup.text {
                 source.read(&lookup.path)
             } else {
-                source.look(&lookup.path)
+                source.details(&lookup.path)
             };
             let file = match outcome {
                 Ok(outcome) => Some(TreeFile {

@@ -232,7 +232,7 @@ struct Outcome {
 
 impl Renderer<'_> {
     fn examine_all(&self) -> Vec<Outcome> {
-        let targets = self.snapshot.examined();
+        let targets = self.snapshot.targets();
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let share = targets.len().div_ceil(workers).max(1);
         std::thread::scope(|scope| {
@@ -267,7 +267,7 @@ impl Renderer<'_> {
             outcome.rendered = known.cloned();
             return outcome;
         }
-        let Some((resolved, found)) = self.snapshot.resolve_examined(target) else {
+        let Some((resolved, found)) = self.snapshot.resolve_target(target) else {
             return outcome;
         };
         match target {
@@ -335,7 +335,7 @@ fn same_hostnames(
 
 /// Returns the host name of a node if no template sets it.
 fn plain_hostname(snapshot: &Snapshot, node: &Arc<Node>) -> Option<Hostname> {
-    let (resolved, _) = snapshot.resolve_examined(&RenderTarget::Node(node.clone()))?;
+    let (resolved, _) = snapshot.resolve_target(&RenderTarget::Node(node.clone()))?;
     match resolved.hostname {
         HostnameRule::Plain(hostname) => Some(hostname),
         HostnameRule::Template(_) => None,

@@ -18,9 +18,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let us = Ipv4Addr::new(192, 0, 2, 1);
     let own = Ipv4Addr::new(192, 0, 2, 21);
     for mode in [DhcpMode::Proxy, DhcpMode::Reserve, DhcpMode::Server] {
-        for door in [DhcpPort::Dhcp, DhcpPort::Pxe] {
+        for dhcp_port in [DhcpPort::Dhcp, DhcpPort::Pxe] {
             let ground = ReplyContext {
-                port: door,
+                port: dhcp_port,
                 mode,
                 server_ip: us,
                 options: NetworkOptions {

@@ -136,9 +136,9 @@ fn an_unconfirmed_machine_gets_no_token() {
     replay(
         &[("a", A)],
         "
-        boot c1 unconfirmed=its_hardware_address_is_another => disk: its hardware address is another
+        boot c1 unconfirmed=52:54:00:00:00:99 => disk: not confirmed: 198.51.100.2 is at 52:54:00:00:00:99, which is not a NIC of this machine
         boot c1 => #1: esxi
-        boot c1 unconfirmed=its_hardware_address_is_another => disk: its hardware address is another
+        boot c1 unconfirmed=52:54:00:00:00:99 => disk: not confirmed: 198.51.100.2 is at 52:54:00:00:00:99, which is not a NIC of this machine
         ",
     );
 }

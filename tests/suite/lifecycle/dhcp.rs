@@ -50,10 +50,10 @@ fn ask_of(lab: &mut Lab, card: u32, kind: u8, options: Options<'_>) -> Result<Dh
     bytes[31..34].copy_from_slice(&card.to_be_bytes()[1..]);
     let ask = ReceivedQuery {
         query: DhcpMessage::read(&bytes).unwrap(),
-        door: DhcpPort::Dhcp,
-        us: "192.0.2.1".parse().unwrap(),
+        dhcp_port: DhcpPort::Dhcp,
+        server_ip: "192.0.2.1".parse().unwrap(),
         base: "http://192.0.2.1".into(),
-        other: None,
+        other_server: None,
     };
     lab.transaction(|transaction| transaction.dhcp(&ask, &|_| true))
 }

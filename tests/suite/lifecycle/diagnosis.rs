@@ -6,7 +6,7 @@ use bootwright::{
         dhcp::{DhcpMessage, DhcpPort},
     },
     control::{
-        BrokenFetch, Decision, Diagnosis, Fetched, NetworkBoot, Preparation, ReceivedQuery, Report,
+        Decision, Diagnosis, FailedFetch, Fetched, NetworkBoot, Preparation, ReceivedQuery, Report,
     },
 };
 
@@ -151,21 +151,21 @@ fn an_offer_that_is_never_accepted_is_reported() {
         program: Some(Program::EfiX64),
         outcome,
     };
-    let unheard = BrokenFetch {
+    let unheard = FailedFetch {
         reason: "failed after 0 bytes: no acknowledgement of block 0".into(),
         no_response: true,
     };
     let cases = [
-        (None, 30, Diagnosis::LoaderNotAsked { file: file() }),
+        (None, 30, Diagnosis::LoaderNotRequested { file: file() }),
         (
             Some(fetched(Err(unheard))),
             5,
-            Diagnosis::TransferUnheard { file: file() },
+            Diagnosis::TransferUnacknowledged { file: file() },
         ),
         (
             Some(fetched(Ok((173_000, 400)))),
             90,
-            Diagnosis::LoaderSilent { file: file() },
+            Diagnosis::NoRequestFromLoader { file: file() },
         ),
         (
             Some(Fetched {
@@ -188,7 +188,7 @@ fn an_offer_that_is_never_accepted_is_reported() {
         assert!(ask(&mut lab, 1, 3, &options).is_ok());
         let id = lab.machine("n1").unwrap();
         if let Some(fetched) = fetched {
-            lab.transaction(|transaction| transaction.asked_loader(id, &fetched.name));
+            lab.transaction(|transaction| transaction.on_loader_request(id, &fetched.name));
             lab.transaction(|transaction| transaction.fetched(id, fetched));
         }
         waits(&mut lab, seconds);
@@ -202,10 +202,10 @@ fn a_missing_loader_is_named_with_its_package() {
         let mut lab = lab(mode);
         let ask = ReceivedQuery {
             query: DhcpMessage::read(&datagram(1, OVMF)).unwrap(),
-            door: DhcpPort::Dhcp,
-            us: "192.0.2.1".parse().unwrap(),
+            dhcp_port: DhcpPort::Dhcp,
+            server_ip: "192.0.2.1".parse().unwrap(),
             base: "http://192.0.2.1".into(),
-            other: None,
+            other_server: None,
         };
         drop(lab.transaction(|transaction| transaction.dhcp(&ask, &|_| false)));
         let reason = "snponly.efi is missing: apt-get install ipxe".into();
@@ -238,12 +238,16 @@ fn downloads_are_part_of_the_boot_progress() {
     let nothing: Fetch = |_| {};
     let kernel: Fetch = |lab| {
         lab.transaction(|transaction| {
-            transaction.asked_repo("192.0.2.21".parse().unwrap(), "repo/r/linux", Some(8_000))
+            transaction.on_repo_file_request(
+                "192.0.2.21".parse().unwrap(),
+                "repo/r/linux",
+                Some(8_000),
+            )
         });
     };
     let gone: Fetch = |lab| {
         lab.transaction(|transaction| {
-            transaction.asked_repo("192.0.2.21".parse().unwrap(), "repo/r/linux", None)
+            transaction.on_repo_file_request("192.0.2.21".parse().unwrap(), "repo/r/linux", None)
         });
     };
     let read: Fetch = |lab| {
@@ -319,7 +323,7 @@ fn a_refused_boot_is_reported_with_its_reason() {
         let mut lab = lab("reserve");
         assert!(ask(&mut lab, 1, 1, ipxe).is_ok());
         if refused {
-            lab.step("boot c1 unconfirmed=its_card_is_not_confirmed");
+            lab.step("boot c1 unconfirmed=52:54:00:00:00:99");
         }
         waits(&mut lab, 300);
         assert_eq!(remarks(&mut lab, "n1").len(), output, "refused: {refused}");

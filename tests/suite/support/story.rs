@@ -12,7 +12,7 @@ use bootwright::{
     api::{Command, MarkedState, NodeCommand},
     control::{
         Callback, CheckedIn, Decision, Download, HookCall, NetworkBoot, Preparation, Report,
-        Reported, ServerState, Snapshot, TaskTraits, TokenKey, Transaction, UrlToken,
+        Reported, ServerState, Snapshot, TaskTraits, TokenKey, Transaction, Unconfirmed, UrlToken,
     },
     journal::{
         AttemptId, JournalLine, JournalState, LogLevel, MachineId, ParsedLine, SiteEvent, describe,
@@ -316,7 +316,10 @@ impl Lab {
             report: report(arguments),
             boot,
             network: of("on=").map(|name| name.parse().unwrap()),
-            unconfirmed: of("unconfirmed=").map(|why| why.replace('_', " ")),
+            unconfirmed: of("unconfirmed=").map(|mac| Unconfirmed::OtherNic {
+                ip: "198.51.100.2".parse().unwrap(),
+                mac: mac.parse().unwrap(),
+            }),
             ..NetworkBoot::default()
         };
         let (decision, pending) = self.transaction(|transaction| {
