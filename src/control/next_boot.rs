@@ -77,7 +77,12 @@ impl Transaction<'_> {
             None => Err(Blocked::NoSuchTask(bound.task)),
             Some(task) if !task.installs => Ok(NextBoot::Task(bound.task)),
             Some(_) if self.server.state.paused => Err(Blocked::Paused),
-            Some(_) => Ok(NextBoot::Installer),
+            Some(_) => {
+                let blocked = self.image_unverified(bound.repo.as_ref());
+                let blocked =
+                    blocked.or_else(|| self.rate_limited(self.reserved_by_others(None).count()));
+                blocked.map_or(Ok(NextBoot::Installer), Err)
+            }
         }
     }
 }

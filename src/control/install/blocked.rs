@@ -164,7 +164,8 @@ impl fmt::Display for Blocked {
             }
             Blocked::RateLimited { limit } => write!(
                 f,
-                "{limit} installations began within the last hour (`installs-per-hour`)"
+                "{} began within the last hour (`installs-per-hour`)",
+                counted(*limit as usize, "installation")
             ),
             Blocked::AddressUnprobed(_) => {
                 f.write_str("checking that its IP address is not in use")

@@ -23,7 +23,7 @@ use crate::{
     control::{SettingLayers, Transaction},
     journal::{Attempt, HoldCause, Machine, MachineId, installs_of},
     matcher::{self, TruthValue},
-    model::Node,
+    model::{Node, RepoName},
 };
 
 /// An installation that may proceed, and what it needs.
@@ -189,8 +189,7 @@ impl Transaction<'_> {
                     Some(attempt) => attempt.repo.as_ref(),
                     None => bound.and_then(|bound| bound.repo.as_ref()),
                 };
-                let reason = self.server.volatile.unverified.get(repo?)?;
-                Some(Blocked::ImageUnverified(reason.clone()))
+                self.image_unverified(repo)
             }
             Condition::WithinRate => {
                 let reserved = self.reserved_by_others(Some(subject.id));
@@ -212,6 +211,11 @@ impl Transaction<'_> {
                 _ => None,
             },
         }
+    }
+
+    pub(crate) fn image_unverified(&self, repo: Option<&RepoName>) -> Option<Blocked> {
+        let reason = self.server.volatile.unverified.get(repo?)?;
+        Some(Blocked::ImageUnverified(reason.clone()))
     }
 
     /// Returns the block if a machine's `expect` is not true. The outer `None` means that the machine is not bound.

@@ -51,3 +51,17 @@ fn an_image_replaced_before_a_document_was_read_is_verified_first() {
         ",
     );
 }
+
+#[test]
+fn the_first_boot_of_a_declared_machine_is_forecast_to_wait_for_its_image() {
+    replay(
+        &[("a", SITE)],
+        "
+        unverified big is being verified, 3 %
+        explain a => a wait, then the installer: is being verified, 3 %
+        explain b => installer (installs wanted 1, done 0)
+        unverified big
+        explain a => installer (installs wanted 1, done 0)
+        ",
+    );
+}

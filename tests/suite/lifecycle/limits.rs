@@ -178,3 +178,18 @@ fn a_lost_state_holds_every_machine_until_an_operator_declares_it() {
         replay(&[("two", &two)], &story);
     }
 }
+
+#[test]
+fn the_first_boot_of_a_declared_machine_is_forecast_to_wait_for_the_rate() {
+    let nodes = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n[node.b]\nmac = \"52:54:00:00:00:02\"\ntask = \"esxi\"\n";
+    let site = format!("[limits]\ninstalls-per-hour = 1\n====={nodes}");
+    replay(
+        &[("a", &site)],
+        "
+        explain b => installer (installs wanted 1, done 0)
+        boot c1 => #1: esxi
+        explain b => a wait, then the installer: 1 installation began within the last hour (`installs-per-hour`)
+        boot c2 as=w => wait: 1 installation began within the last hour (`installs-per-hour`)
+        ",
+    );
+}

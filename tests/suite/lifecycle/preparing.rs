@@ -29,9 +29,9 @@ fn what_other_machines_may_get_counts_attempts_whose_files_are_being_rendered() 
         &[("limited", limited)],
         "
         boot c1 render=slow => its files are being rendered
-        boot c2 => wait: 1 installations began within the last hour (`installs-per-hour`)
+        boot c2 => wait: 1 installation began within the last hour (`installs-per-hour`)
         rendered => #1: esxi
-        boot c2 => wait: 1 installations began within the last hour (`installs-per-hour`)
+        boot c2 => wait: 1 installation began within the last hour (`installs-per-hour`)
         ",
     );
     let few = "[policy.few]\norder = 1\nwhen = \"true\"\nmax-count = 1\naccept = \"discovered\"\ntask = \"esxi\"\n\
