@@ -14,46 +14,34 @@ struct TextRule {
     expected: &'static str,
 }
 
-const SSH_KEY: TextRule = TextRule {
-    is_valid: is_ssh_key,
-    what: "an SSH key",
-    expected: "one line such as `ssh-ed25519 AAAA… name`",
-};
-const PACKAGE: TextRule = TextRule {
-    is_valid: is_package,
-    what: "a package",
-    expected: "letters, digits and `-+._@^*:=~`",
-};
-const KERNEL_ARGUMENT: TextRule = TextRule {
-    is_valid: is_kernel_word,
-    what: "a kernel argument",
-    expected: "one line without control characters",
-};
-const KEPT_DISK: TextRule = TextRule {
-    is_valid: is_line,
-    what: "a disk",
-    expected: "a path or a serial number on one line",
-};
-const TIME_ZONE: TextRule = TextRule {
-    is_valid: is_timezone,
-    what: "a time zone",
-    expected: "such as `Europe/Berlin`",
-};
-const LOCALE: TextRule = TextRule {
-    is_valid: is_locale,
-    what: "a locale",
-    expected: "such as `en_US.UTF-8`",
-};
-const KEYBOARD: TextRule = TextRule {
-    is_valid: is_keyboard,
-    what: "a keyboard layout",
-    expected: "such as `us`",
-};
-const DISK: TextRule = TextRule {
-    is_valid: is_line,
-    what: "a disk",
-    expected: "a path, serial number or model on one line",
-};
+const SSH_KEY: TextRule = rule(
+    is_ssh_key,
+    "an SSH key",
+    "one line such as `ssh-ed25519 AAAA… name`",
+);
+const PACKAGE: TextRule = rule(is_package, "a package", "letters, digits and `-+._@^*:=~`");
+const KERNEL_ARGUMENT: TextRule = rule(
+    is_kernel_word,
+    "a kernel argument",
+    "one line without control characters",
+);
+const KEPT_DISK: TextRule = rule(is_line, "a disk", "a path or a serial number on one line");
+const TIME_ZONE: TextRule = rule(is_timezone, "a time zone", "such as `Europe/Berlin`");
+const LOCALE: TextRule = rule(is_locale, "a locale", "such as `en_US.UTF-8`");
+const KEYBOARD: TextRule = rule(is_keyboard, "a keyboard layout", "such as `us`");
+const DISK: TextRule = rule(
+    is_line,
+    "a disk",
+    "a path, serial number or model on one line",
+);
+
+const fn rule(is_valid: fn(&str) -> bool, what: &'static str, expected: &'static str) -> TextRule {
+    TextRule {
+        is_valid,
+        what,
+        expected,
+    }
+}
 
 /// Reports invalid texts.
 pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {

@@ -141,7 +141,7 @@ fn offers(namespaces: &Namespaces, rounds: usize, state: &Path) -> anyhow::Resul
         )?;
         print_progress("offers", round, rounds);
     }
-    println!("DHCP, proxy offers per second, to {CLIENTS} machines that nobody declared:\n");
+    println!("DHCP, proxy offers per second, to {CLIENTS} undeclared machines:\n");
     print(&bootwright, "dnsmasq", &dnsmasq);
     print_comparison(&bootwright, &dnsmasq);
     Ok(())
@@ -250,11 +250,11 @@ type Pick = fn(&Series) -> f64;
 fn print(bootwright: &Figures, name: &str, other: &Figures) {
     let head = [
         "offered per second",
-        "Bootwright",
+        "Bootwright, median",
         "best round",
         name,
         "best round",
-        "ratio of the best",
+        "ratio of the medians",
         "us of Bootwright's processor time each",
         &format!("{name}'s"),
     ];
@@ -264,14 +264,15 @@ fn print(bootwright: &Figures, name: &str, other: &Figures) {
         format!("{cost:.0}")
     };
     for rate in bootwright.rates {
-        let best = [bootwright, other].map(|figures| figures.at(*rate, Series::best));
+        let [best, median] = [Series::best, Series::median]
+            .map(|pick: Pick| [bootwright, other].map(|figures| figures.at(*rate, pick)));
         rows.push(vec![
             rate.to_string(),
-            format!("{:.0}", bootwright.at(*rate, Series::median)),
+            format!("{:.0}", median[0]),
             format!("{:.0}", best[0]),
-            format!("{:.0}", other.at(*rate, Series::median)),
+            format!("{:.0}", median[1]),
             format!("{:.0}", best[1]),
-            format!("{:.2}", best[0] / best[1]),
+            format!("{:.2}", median[0] / median[1]),
             cost(bootwright, rate),
             cost(other, rate),
         ]);
