@@ -8,10 +8,11 @@ use bootwright::{
 
 use crate::support::rendering::{SITE, rendering};
 
+const URL: &str = "http://192.0.2.1/boot?boot=5f2e";
 const NO_DISK: &str = "http://192.0.2.1/t/0/stage/no-disk";
 
 fn script(scripts: &IpxeScripts, action: BootAction) -> String {
-    String::from_utf8(scripts.answer(&action)).unwrap()
+    String::from_utf8(scripts.answer(&action, URL)).unwrap()
 }
 
 fn local(scripts: &IpxeScripts, disk: DiskBoot) -> String {
@@ -19,9 +20,7 @@ fn local(scripts: &IpxeScripts, disk: DiskBoot) -> String {
 }
 
 fn wait(scripts: &IpxeScripts, reason: &str) -> String {
-    let url = "http://192.0.2.1/boot?boot=5f2e".into();
-    let reason = reason.into();
-    script(scripts, BootAction::Wait { reason, url })
+    script(scripts, BootAction::Wait(reason.into()))
 }
 
 #[test]

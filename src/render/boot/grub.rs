@@ -25,7 +25,7 @@ pub fn answer(action: &BootAction) -> String {
         BootAction::Disk(disk) | BootAction::Held { disk, .. } => {
             local(disk.how.unwrap_or(LocalBoot::Auto), disk.reason.as_deref())
         }
-        BootAction::Wait { reason, .. } => wait(reason),
+        BootAction::Wait(reason) => wait(reason),
         BootAction::Microkernel(boot) => microkernel(boot),
     }
 }

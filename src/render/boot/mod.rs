@@ -23,12 +23,8 @@ pub enum BootAction {
         reason: String,
         disk: DiskBoot,
     },
-    /// Nothing yet: the machine must request again.
-    Wait {
-        reason: String,
-        /// The URL that iPXE requests again.
-        url: String,
-    },
+    /// Nothing yet: the machine must request again, for this reason.
+    Wait(String),
     Microkernel(MicrokernelBoot),
 }
 
@@ -99,7 +95,7 @@ fn esxi_loader(action: &BootAction, local: fn(Option<&str>) -> String) -> String
     match action {
         BootAction::Installer(config) => String::from_utf8_lossy(config).into_owned(),
         BootAction::Disk(disk) | BootAction::Held { disk, .. } => local(disk.reason.as_deref()),
-        BootAction::Wait { reason, .. } => local(Some(reason)),
+        BootAction::Wait(reason) => local(Some(reason)),
         BootAction::Microkernel(_) => local(Some(NEEDS_IPXE)),
     }
 }

@@ -43,7 +43,6 @@ impl Engine {
             base: request.base.clone(),
             may_wait: true,
         };
-        let url = || format!("{}/boot?{}", request.base, http::boot_query(request));
         let boot_disk = |blocked| {
             let disk = BootFromDisk::without_settings(request.report.platform, Some(blocked));
             self.disk(disk, &request.base)
@@ -51,10 +50,8 @@ impl Engine {
         let action = match self.boot(&mut boot).await {
             BootResult::Installer(_, script) => BootAction::Installer(script),
             BootResult::Disk(disk) => self.disk(disk, &request.base),
-            BootResult::Wait(blocked) => wait(&blocked, url()),
-            BootResult::ProbeAddresses(addresses) => {
-                wait(&Blocked::AddressUnprobed(addresses), url())
-            }
+            BootResult::Wait(blocked) => wait(&blocked),
+            BootResult::ProbeAddresses(addresses) => wait(&Blocked::AddressUnprobed(addresses)),
             BootResult::Microkernel(token) => {
                 // PXELINUX passes the MAC of the NIC that boots in the same way.
                 let mac = request.report.macs.first().copied();
@@ -77,7 +74,9 @@ impl Engine {
                 }
             }
         };
-        Reply::text(self.snapshot().library.ipxe_scripts().answer(&action))
+        let url = format!("{}/boot?{}", request.base, http::boot_query(request));
+        let library = &self.snapshot().library;
+        Reply::text(library.ipxe_scripts().answer(&action, &url))
     }
 
     /// Answers GRUB. `mac` is the MAC of the NIC that GRUB was loaded through.
@@ -94,11 +93,11 @@ impl Engine {
                 self.file_of(attempt, GRUB, missing)
             }
             BootResult::Disk(disk) => self.disk(disk, base),
-            BootResult::Wait(blocked) => wait(&blocked, String::new()),
+            BootResult::Wait(blocked) => wait(&blocked),
             // GRUB requests again, and the result is known by then.
             BootResult::ProbeAddresses(addresses) => {
                 self.probe_in_background(addresses.clone());
-                wait(&Blocked::AddressUnprobed(addresses), String::new())
+                wait(&Blocked::AddressUnprobed(addresses))
             }
             BootResult::Microkernel(token) => match self.microkernel_boot(base, token, Some(mac)) {
                 Some(boot) => BootAction::Microkernel(boot),
@@ -211,11 +210,8 @@ impl Engine {
     }
 }
 
-fn wait(blocked: &Blocked, url: String) -> BootAction {
-    BootAction::Wait {
-        reason: blocked.to_string(),
-        url,
-    }
+fn wait(blocked: &Blocked) -> BootAction {
+    BootAction::Wait(blocked.to_string())
 }
 
 fn without_settings(blocked: Blocked) -> BootAction {
