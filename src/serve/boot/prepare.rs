@@ -19,6 +19,8 @@ pub(super) struct PendingInstaller {
     boot: Boot,
     preparation: Preparation,
     job: RenderJob,
+    /// Whether the reservation has ended: the attempt is open, or has failed.
+    has_ended: bool,
 }
 
 /// Why an attempt has no files.
@@ -49,6 +51,7 @@ impl Engine {
             boot: boot.clone(),
             preparation,
             job,
+            has_ended: false,
         })
     }
 
@@ -85,7 +88,7 @@ impl PendingInstaller {
         finished.ok().flatten()
     }
 
-    fn finish_blocking(self) -> Option<(BootResult, Ticket)> {
+    fn finish_blocking(mut self) -> Option<(BootResult, Ticket)> {
         let attempt = self.preparation.attempt();
         self.engine.remove_cached_script(attempt);
         let script = match self.store() {
@@ -99,6 +102,7 @@ impl PendingInstaller {
                     && transaction.complete(&self.preparation, &self.boot.request)
             });
         if is_open {
+            self.has_ended = true;
             self.engine.cache_script(attempt, script.clone());
             return Some((BootResult::Installer(attempt, script), ticket));
         }
@@ -127,12 +131,13 @@ impl PendingInstaller {
         Ok(script)
     }
 
-    fn fail(&self, error: &PrepareError) -> (BootResult, Ticket) {
+    fn fail(&mut self, error: &PrepareError) -> (BootResult, Ticket) {
         let reason = error.to_string();
         let attempt = self.preparation.attempt();
         let (disk, ticket) = self
             .engine
             .transaction(|transaction| transaction.fail(&self.preparation, reason.clone()));
+        self.has_ended = true;
         let Some(disk) = disk else {
             return (unavailable(&self.boot, attempt, reason), ticket);
         };
@@ -150,9 +155,11 @@ impl PendingInstaller {
 
 impl Drop for PendingInstaller {
     fn drop(&mut self) {
-        let ((), _ticket) = self.engine.transaction(|transaction| {
-            transaction.cancel(&self.preparation);
-        });
+        if !self.has_ended {
+            let ((), _ticket) = self.engine.transaction(|transaction| {
+                transaction.cancel(&self.preparation);
+            });
+        }
         self.engine.prepared.send_modify(|count| *count += 1);
     }
 }
