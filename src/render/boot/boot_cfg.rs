@@ -162,8 +162,9 @@ impl<'a> BootCfgFile<'a> {
 }
 
 fn plain(path: &str) -> String {
-    path.trim()
-        .trim_start_matches(['/', '\\'])
+    let is_before = |c: char| c.is_whitespace() || matches!(c, '/' | '\\');
+    path.trim_start_matches(is_before)
+        .trim_end()
         .replace('\\', "/")
 }
 
@@ -299,6 +300,16 @@ mod tests {
         let image = "kernel=b.b00\nmodules=a.gz --- / --- c.gz\n";
         let written = rewrite(image, &changes(), |path| Some(path.into())).unwrap();
         assert!(written.contains("\nmodules=a.gz --- c.gz\n"), "{written}");
+    }
+
+    #[test]
+    fn spaces_after_the_first_slashes_are_no_part_of_a_path() {
+        let image = "kernel=\\ b.b00\nmodules=/a.gz\n";
+        let once = rewrite(image, &changes(), |path| Some(path.into())).unwrap();
+        assert!(once.contains("\nkernel=b.b00\n"), "{once}");
+        assert!(once.contains("\nmodules=a.gz\n"), "{once}");
+        let twice = rewrite(&once, &changes(), |path| Some(path.into()));
+        assert_eq!(twice, Ok(once));
     }
 
     #[test]
