@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
+use strum::VariantNames;
 
 use super::{BootAnswer, DhcpOutcome, HoldCause, LogLevel, MachineId, Stage};
 use crate::model::{
@@ -24,12 +25,13 @@ pub enum Event {
 }
 
 /// What happens to one machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, VariantNames)]
 #[serde(
     tag = "event",
     rename_all = "kebab-case",
     rename_all_fields = "kebab-case"
 )]
+#[strum(serialize_all = "kebab-case")]
 pub enum MachineEvent {
     /// The machine reported an identity that its history did not have.
     Seen {
@@ -206,15 +208,17 @@ pub enum MachineEvent {
 }
 
 /// What happens to an address of a network's dynamic range.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, VariantNames)]
 #[serde(
     tag = "event",
     rename_all = "kebab-case",
     rename_all_fields = "kebab-case"
 )]
+#[strum(serialize_all = "kebab-case")]
 pub enum LeaseEvent {
     /// An address of a network's range was leased to a NIC, or its lease was renewed.
     #[serde(rename = "lease")]
+    #[strum(serialize = "lease")]
     Granted {
         address: Ipv4Addr,
         /// The NIC's MAC; none if another host was found to use the address.
@@ -225,16 +229,18 @@ pub enum LeaseEvent {
     },
     /// A lease was released.
     #[serde(rename = "lease-ended")]
+    #[strum(serialize = "lease-ended")]
     Ended { address: Ipv4Addr },
 }
 
 /// What happens to a delivery.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, VariantNames)]
 #[serde(
     tag = "event",
     rename_all = "kebab-case",
     rename_all_fields = "kebab-case"
 )]
+#[strum(serialize_all = "kebab-case")]
 pub enum DeliveryEvent {
     /// A program is to receive a lifecycle event of the machine.
     Due {
@@ -285,12 +291,13 @@ pub enum DeliveryEvent {
 }
 
 /// What concerns the whole site.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, VariantNames)]
 #[serde(
     tag = "event",
     rename_all = "kebab-case",
     rename_all_fields = "kebab-case"
 )]
+#[strum(serialize_all = "kebab-case")]
 pub enum SiteEvent {
     /// The server started.
     Started {

@@ -1,12 +1,8 @@
 //! What the server does with each event, and the names of all events.
 
-use std::{fmt, sync::LazyLock};
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, DeserializeOwned, value::MapDeserializer},
-};
+use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
+use strum::VariantNames;
 
 use super::{
     DeliveryEvent as D, Event, LeaseEvent as L, LogLevel, MachineEvent as M, SiteEvent as S, Stage,
@@ -89,8 +85,7 @@ impl Event {
 
     /// Returns whether this release has an event of this name.
     pub fn is_known(name: &str) -> bool {
-        let names = &*NAMES;
-        let groups = [names.machine, names.lease, names.delivery, names.site];
+        let groups = [M::VARIANTS, L::VARIANTS, D::VARIANTS, S::VARIANTS];
         groups.iter().any(|group| group.contains(&name))
     }
 }
@@ -101,8 +96,7 @@ impl<'de> Deserialize<'de> for Event {
         let fields = Map::deserialize(deserializer)?;
         let name = fields.get("event").and_then(Value::as_str).unwrap_or("");
         let is_in = |names: &[&str]| names.contains(&name);
-        let (lease, delivery, site) =
-            (is_in(NAMES.lease), is_in(NAMES.delivery), is_in(NAMES.site));
+        let (lease, delivery, site) = (is_in(L::VARIANTS), is_in(D::VARIANTS), is_in(S::VARIANTS));
         let fields = Value::Object(fields);
         let event = match () {
             () if lease => L::deserialize(fields).map(Event::Lease),
@@ -111,50 +105,6 @@ impl<'de> Deserialize<'de> for Event {
             () => M::deserialize(fields).map(Event::Machine),
         };
         event.map_err(de::Error::custom)
-    }
-}
-
-/// The names of the events of each group.
-struct EventNames {
-    machine: &'static [&'static str],
-    lease: &'static [&'static str],
-    delivery: &'static [&'static str],
-    site: &'static [&'static str],
-}
-
-static NAMES: LazyLock<EventNames> = LazyLock::new(|| EventNames {
-    machine: names_of::<M>(),
-    lease: names_of::<L>(),
-    delivery: names_of::<D>(),
-    site: names_of::<S>(),
-});
-
-/// Returns the names of a group's events, as serde's derive lists them.
-fn names_of<T: DeserializeOwned>() -> &'static [&'static str] {
-    let no_event = [("event", "")].into_iter();
-    let result = T::deserialize(MapDeserializer::<_, NameProbe>::new(no_event));
-    result.err().map_or(&[], |NameProbe(names)| names)
-}
-
-/// The error of a deserializer that requests the names of the variants.
-#[derive(Debug)]
-struct NameProbe(&'static [&'static str]);
-
-impl fmt::Display for NameProbe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(", "))
-    }
-}
-
-impl std::error::Error for NameProbe {}
-
-impl de::Error for NameProbe {
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        NameProbe(&[])
-    }
-
-    fn unknown_variant(_: &str, names: &'static [&'static str]) -> Self {
-        NameProbe(names)
     }
 }
 
@@ -177,7 +127,7 @@ mod tests {
             let fields: Value = serde_json::from_str(text).unwrap();
             seen.insert(fields["event"].as_str().unwrap().to_owned());
         }
-        let names = [NAMES.machine, NAMES.lease, NAMES.delivery, NAMES.site].concat();
+        let names = [M::VARIANTS, L::VARIANTS, D::VARIANTS, S::VARIANTS].concat();
         let names: BTreeSet<String> = names.into_iter().map(str::to_owned).collect();
         assert_eq!(seen, names);
         assert!(!Event::is_known("teleported") && !Event::is_known(""));
