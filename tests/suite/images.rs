@@ -14,7 +14,13 @@ use bootwright::{
     iso::Namespace,
 };
 
-use crate::support::needs::needs;
+use crate::support::{
+    client::until,
+    needs::needs,
+    server::Server,
+    site::{TestSite, declaration, name, node_file},
+    sources::root,
+};
 
 /// Runs a program that must succeed.
 fn run(program: &str, arguments: &[&str], directory: &Path) {
@@ -409,4 +415,33 @@ fn an_image_is_verified_once() {
         again.verification(&expected),
         ImageVerification::Mismatch(_)
     ));
+}
+
+/// `explain` is about the images as they are now, also if no machine has booted since they were read.
+#[test]
+fn an_explanation_reports_an_image_that_is_not_the_declared_one() {
+    needs!("xorriso");
+    let site = TestSite::new(1);
+    let image = site.beside("rocky.iso");
+    let rocky = root().join("examples/quickstart/stand-ins/rocky");
+    let [image_text, rocky] = [&image, &rocky].map(|path| path.display().to_string());
+    let arguments = ["-as", "mkisofs", "-R", "-quiet", "-o", &image_text, &rocky];
+    run("xorriso", &arguments, &site.path());
+    let repo = format!(
+        "[repo.image]\niso = \"{image_text}\"\nsha256 = \"{}\"\ntask = \"redhat\"\n",
+        "0".repeat(64)
+    );
+    site.write("policies.d/image.toml", &repo);
+    let declared = declaration(1, "").replace("\"rocky\"", "\"image\"");
+    site.write(&node_file(1), &declared);
+    let mut server = Server::start(&site);
+    let reason = "the image of repo image does not have the SHA-256 that its `sha256` names";
+    let path = format!("/api/v1/nodes/{}/explain", name(1));
+    until("the explanation names the image", || {
+        let next = server.operators.get(&path).json()["next"].clone();
+        let next = next.as_str().unwrap();
+        assert_ne!(next, "installer (installs wanted 1, done 0)");
+        next.ends_with(reason).then_some(())
+    });
+    server.stop();
 }

@@ -21,6 +21,11 @@ impl Engine {
         match query {
             Query::Status => Ok(bytes(&self.status())),
             Query::Log { node, after } => self.log(node, after.as_deref()),
+            // What the next boot gets depends on the images as they are now.
+            Query::Explain(_) => {
+                self.transaction_with_images(|transaction, _| answer(transaction, query))
+                    .0
+            }
             _ => self.read(|transaction| answer(transaction, query)),
         }
     }
