@@ -157,6 +157,8 @@ mod tests {
         assert_eq!(sender_of(&frame), Some((Ipv4Addr::UNSPECIFIED, MAC)));
         frame[28..32].copy_from_slice(&ip.octets());
         assert_eq!(sender_of(&frame), Some((ip, MAC)));
+        // Frames on the wire have at least 60 bytes.
+        assert_eq!(sender_of(&[&frame[..], &[0; 18]].concat()), Some((ip, MAC)));
         // A packet that is truncated, of another protocol, or with addresses of another length is ignored.
         assert_eq!(sender_of(&frame[..41]), None);
         assert_eq!(sender_of(&[]), None);

@@ -92,3 +92,31 @@ fn frame(own: Mac, route: &UdpRoute, bytes: &[u8]) -> io::Result<Vec<u8>> {
     builder.write(&mut frame, bytes).map_err(io::Error::other)?;
     Ok(frame)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_datagram_has_the_headers_and_checksums_of_its_route() {
+        let route = UdpRoute {
+            from: Ipv4Addr::new(192, 0, 2, 1),
+            from_port: 67,
+            to: Ipv4Addr::new(192, 0, 2, 21),
+            to_port: 68,
+            mac: Mac([0x52, 0x54, 0, 0, 0, 2]),
+        };
+        let frame = frame(Mac([0x52, 0x54, 0, 0, 0, 1]), &route, b"abc").unwrap();
+        let expected = [
+            // Ethernet: to, from, IPv4.
+            &[0x52, 0x54, 0, 0, 0, 2, 0x52, 0x54, 0, 0, 0, 1, 8, 0][..],
+            // RFC 791: 31 bytes, not fragmented, 64 hops, UDP, checksum, addresses.
+            &[0x45, 0, 0, 31, 0, 0, 0x40, 0, 64, 17, 0xb6, 0xb7],
+            &[192, 0, 2, 1, 192, 0, 2, 21],
+            // RFC 768: ports, 11 bytes, checksum.
+            &[0, 67, 0, 68, 0, 11, 0xb6, 0xd7],
+            b"abc",
+        ];
+        assert_eq!(frame, expected.concat());
+    }
+}
