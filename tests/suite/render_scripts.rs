@@ -12,7 +12,7 @@ const URL: &str = "http://192.0.2.1/boot?boot=5f2e";
 const NO_DISK: &str = "http://192.0.2.1/t/0/stage/no-disk";
 
 fn script(scripts: &IpxeScripts, action: BootAction) -> String {
-    String::from_utf8(scripts.answer(&action, URL)).unwrap()
+    String::from_utf8(scripts.answer(&action, || URL.into())).unwrap()
 }
 
 fn local(scripts: &IpxeScripts, disk: DiskBoot) -> String {

@@ -25,7 +25,7 @@ pub struct Transfer {
     block: u16,
     window: u16,
     size: u64,
-    /// Whether the client requested `tsize`. Some clients request only the size and no data.
+    /// Whether the client requested `tsize`. Some clients only need the size, and abort the transfer.
     requests_size: bool,
     /// Whether the OACK is not acknowledged yet.
     negotiating: bool,

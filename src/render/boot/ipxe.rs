@@ -88,7 +88,7 @@ impl IpxeScripts {
     }
 
     /// Returns the script of a boot. A machine that must wait requests `url`, its request, again.
-    pub fn answer(&self, action: &BootAction, url: &str) -> Vec<u8> {
+    pub fn answer(&self, action: &BootAction, url: impl FnOnce() -> String) -> Vec<u8> {
         let script = match action {
             BootAction::Installer(script) => return script.clone(),
             BootAction::Disk(disk) => self.render(LOCAL, local_context(disk)),
@@ -99,7 +99,7 @@ impl IpxeScripts {
                 };
                 self.render(HELD, local_context(&disk))
             }
-            BootAction::Wait(reason) => self.render(WAIT, wait_context(reason, url)),
+            BootAction::Wait(reason) => self.render(WAIT, wait_context(reason, &url())),
             BootAction::Microkernel(boot) => self.render(MICROKERNEL, microkernel_context(boot)),
         };
         script.into_bytes()

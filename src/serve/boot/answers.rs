@@ -74,9 +74,8 @@ impl Engine {
                 }
             }
         };
-        let url = format!("{}/boot?{}", request.base, http::boot_query(request));
-        let library = &self.snapshot().library;
-        Reply::text(library.ipxe_scripts().answer(&action, &url))
+        let url = || format!("{}/boot?{}", request.base, http::boot_query(request));
+        Reply::text(self.snapshot().library.ipxe_scripts().answer(&action, url))
     }
 
     /// Answers GRUB. `mac` is the MAC of the NIC that GRUB was loaded through.
