@@ -1,15 +1,19 @@
 //! A temporary server for `play` and `try`: on loopback, with free ports and temporary state.
 
 use std::{
+    convert::Infallible,
     fs::{self, DirBuilder},
     io,
     net::SocketAddr,
     os::unix::fs::DirBuilderExt,
+    panic::resume_unwind,
     path::{Path, PathBuf},
+    sync::mpsc,
+    thread::{self, JoinHandle},
 };
 
 use anyhow::{Context, anyhow};
-use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
 use crate::{
     cli::{
@@ -17,13 +21,20 @@ use crate::{
         failure::{CliResult, Failure},
     },
     disk::state::StateDirectory,
-    serve::{Options, Running, start},
+    serve::{Options, start},
 };
 
+/// Dropping it stops the server.
 pub(in crate::cli) struct PrivateServer {
-    runtime: Runtime,
-    running: Running,
+    addresses: Addresses,
+    thread: ServerThread,
     _state: ScratchDir,
+}
+
+struct Addresses {
+    machines: SocketAddr,
+    operators: SocketAddr,
+    site_errors: usize,
 }
 
 impl PrivateServer {
@@ -34,12 +45,8 @@ impl PrivateServer {
         if let Some(id) = config(site)?.site_id {
             StateDirectory::open(&state.0)?.write_site_id(&id.value)?;
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()?;
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let running = runtime.block_on(start(Options {
+        let (thread, addresses) = ServerThread::start(Options {
             site: site.into(),
             state: Some(state.0.clone()),
             listen: Some(loopback),
@@ -47,31 +54,97 @@ impl PrivateServer {
             http_only: true,
             throwaway: true,
             probe_interval: None,
-        }))?;
-        if running.banner.errors > 0 {
+        })?;
+        if addresses.site_errors > 0 {
             return Err(Failure::refused(anyhow!("the site has errors"))
                 .help("fix them first: `bootwright check` shows them"));
         }
         Ok(PrivateServer {
-            runtime,
-            running,
+            addresses,
+            thread,
             _state: state,
         })
     }
 
     /// The URL for machines.
     pub(in crate::cli) fn machines(&self) -> String {
-        format!("http://{}", self.running.machines)
+        format!("http://{}", self.addresses.machines)
     }
 
     /// The address of the operator API.
     pub(in crate::cli) fn operators(&self) -> SocketAddr {
-        self.running.operators
+        self.addresses.operators
     }
 
-    pub(in crate::cli) fn stop(self) -> CliResult {
-        Ok(self.runtime.block_on(self.running.stop())?)
+    pub(in crate::cli) fn stop(mut self) -> CliResult {
+        Ok(self.thread.stop()?)
     }
+}
+
+/// The server's thread, which stops the server once `stop` is dropped.
+struct ServerThread {
+    stop: Option<oneshot::Sender<Infallible>>,
+    thread: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl ServerThread {
+    fn start(options: Options) -> anyhow::Result<(ServerThread, Addresses)> {
+        let (started, addresses) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let mut thread = ServerThread {
+            stop: Some(stop),
+            thread: Some(thread::spawn(move || serve(options, &started, stopped))),
+        };
+        match addresses.recv() {
+            Ok(addresses) => Ok((thread, addresses)),
+            Err(mpsc::RecvError) => {
+                thread.stop()?;
+                Err(anyhow!("the server stopped at once"))
+            }
+        }
+    }
+
+    fn stop(&mut self) -> anyhow::Result<()> {
+        drop(self.stop.take());
+        match self.thread.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => resume_unwind(panic),
+        }
+    }
+}
+
+impl Drop for ServerThread {
+    fn drop(&mut self) {
+        if !thread::panicking()
+            && let Err(error) = self.stop()
+        {
+            tracing::warn!("cannot stop the temporary server: {error:#}");
+        }
+    }
+}
+
+/// Runs a server until the sender of `stopped` is dropped.
+fn serve(
+    options: Options,
+    started: &mpsc::Sender<Addresses>,
+    stopped: oneshot::Receiver<Infallible>,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let running = start(options).await?;
+        let addresses = Addresses {
+            machines: running.machines,
+            operators: running.operators,
+            site_errors: running.banner.errors,
+        };
+        if started.send(addresses).is_ok() {
+            let Err(_) = stopped.await;
+        }
+        running.stop().await
+    })
 }
 
 /// A temporary directory that is removed when dropped.
