@@ -48,5 +48,5 @@ pub use operate::CommandError;
 pub use request::{BootFromDisk, Decision, NetworkBoot, NewAttempt, Report};
 pub use snapshot::{Snapshot, TaskTraits};
 pub use state::ServerState;
-pub use transaction::Transaction;
+pub use transaction::{Transaction, TransactionEnd};
 pub use validate::{RenderCheck, RenderTarget, shown_address};

@@ -16,8 +16,21 @@ pub struct Transaction<'a> {
     pub now: Now,
     lines: Vec<JournalLine>,
     ended: Vec<AttemptId>,
+    /// Whether a reservation was made, which another transaction ends soon.
+    pub(super) has_reserved: bool,
     /// Machines that this transaction has discovered.
     pub(super) first_seen: Vec<MachineId>,
+}
+
+/// What remains of a transaction.
+#[derive(Debug)]
+pub struct TransactionEnd {
+    /// Its events, in order.
+    pub lines: Vec<JournalLine>,
+    /// The attempts that it has ended, whose documents are no longer needed.
+    pub ended: Vec<AttemptId>,
+    /// Whether another transaction continues it. Nothing is answered before, so the events of both can be written at once.
+    pub is_continued: bool,
 }
 
 impl<'a> Transaction<'a> {
@@ -28,18 +41,22 @@ impl<'a> Transaction<'a> {
             now,
             lines: Vec::new(),
             ended: Vec::new(),
+            has_reserved: false,
             first_seen: Vec::new(),
         }
     }
 
-    /// Ends the transaction. Returns its events in order, and the attempts that have ended, whose documents are no
-    /// longer needed.
-    pub fn end(mut self) -> (Vec<JournalLine>, Vec<AttemptId>) {
+    /// Ends the transaction.
+    pub fn end(mut self) -> TransactionEnd {
         if self.has_programs() {
             let happened = self.lines.clone();
             self.enqueue_deliveries(&happened);
         }
-        (self.lines, self.ended)
+        TransactionEnd {
+            lines: self.lines,
+            ended: self.ended,
+            is_continued: self.has_reserved,
+        }
     }
 
     /// Records an event of a machine.

@@ -129,7 +129,7 @@ fn change<T>(
     let mut server = ServerState::new(folded, key, u64::from_be_bytes(seed), clock.now());
     let mut transaction = Transaction::new(snapshot, &mut server, clock.now());
     let changed = with(&mut transaction);
-    let (lines, _) = transaction.end();
+    let lines = transaction.end().lines;
     journal.append(lines.iter().map(entry).collect()).wait()?;
     // The checkpoint covers the journal so far: the next start does not report again what is missing from it.
     let state_now = serde_json::to_vec(&server.state)?;

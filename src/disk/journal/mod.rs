@@ -125,12 +125,21 @@ impl Journal {
     /// order and written as soon as the disk allows. Until then every further ticket fails, including that of an empty
     /// call.
     pub fn append(&self, entries: Vec<JournalEntry>) -> Ticket {
+        self.enqueue(entries, true)
+    }
+
+    /// As [`Journal::append`], but durable entries may wait for the next call, so that both are written and synced at once.
+    pub fn append_with_next(&self, entries: Vec<JournalEntry>) -> Ticket {
+        self.enqueue(entries, false)
+    }
+
+    fn enqueue(&self, entries: Vec<JournalEntry>, at_once: bool) -> Ticket {
         let one_line = |entry: &JournalEntry| !entry.text.contains('\n');
         assert!(
             entries.iter().all(one_line),
             "an entry of the journal is one line"
         );
-        self.shared.enqueue(entries)
+        self.shared.enqueue(entries, at_once)
     }
 
     /// Stores `state`, which must be the fold of exactly the lines appended before this call, so that the next start reads

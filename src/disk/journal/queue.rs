@@ -42,6 +42,8 @@ struct QueueState {
     bytes: usize,
     /// How many tickets are not completed, including those being written.
     waiting: usize,
+    /// How many of them wait for the next call.
+    held: usize,
     /// Whether lines wait because a write failed.
     is_behind: bool,
     /// How many calls were dropped.
@@ -56,10 +58,16 @@ impl QueueState {
     fn is_large(&self) -> bool {
         !self.is_behind && self.bytes >= MAX_COLLECTED
     }
+
+    /// Whether the writer has to write now.
+    fn is_due(&self) -> bool {
+        self.waiting > self.held || self.is_large() || self.is_stopped && !self.jobs.is_empty()
+    }
 }
 
 impl JournalQueue {
-    pub(super) fn enqueue(&self, entries: Vec<JournalEntry>) -> Ticket {
+    /// Queues lines. Unless `at_once` is set, durable ones wait for the next call.
+    pub(super) fn enqueue(&self, entries: Vec<JournalEntry>, at_once: bool) -> Ticket {
         let durable = entries.iter().any(|entry| entry.durable);
         let bytes: usize = entries.iter().map(|entry| entry.text.len()).sum();
         let mut queue = lock(&self.queue);
@@ -86,7 +94,12 @@ impl JournalQueue {
         let (ticket, answer) = Ticket::pair();
         queue.waiting += 1;
         queue.jobs.push(WriterJob::Append(entries, Some(answer)));
-        self.wake.notify_one();
+        if at_once {
+            queue.held = 0;
+            self.wake.notify_one();
+        } else {
+            queue.held += 1;
+        }
         ticket
     }
 
@@ -97,6 +110,7 @@ impl JournalQueue {
             return;
         }
         queue.waiting += 1;
+        queue.held = 0;
         queue.jobs.push(job);
         self.wake.notify_one();
     }
@@ -121,7 +135,7 @@ impl JournalQueue {
         let mut queue = lock(&self.queue);
         let mut deadline: Option<Instant> = None;
         loop {
-            if queue.waiting > 0 || queue.is_large() || queue.is_stopped && !queue.jobs.is_empty() {
+            if queue.is_due() {
                 break;
             }
             if queue.is_stopped {
@@ -157,6 +171,7 @@ impl JournalQueue {
             );
         }
         queue.bytes = 0;
+        queue.held = 0;
         Some(mem::take(&mut queue.jobs))
     }
 
@@ -167,5 +182,48 @@ impl JournalQueue {
         queue.is_behind = is_behind;
         drop(queue);
         *lock(&self.health) = health;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(text: &str) -> JournalEntry {
+        JournalEntry {
+            text: text.into(),
+            durable: true,
+        }
+    }
+
+    fn is_due(queue: &JournalQueue) -> bool {
+        lock(&queue.queue).is_due()
+    }
+
+    #[test]
+    fn held_lines_are_written_with_those_of_the_next_call() {
+        let queue = JournalQueue::default();
+        let mut tickets = vec![queue.enqueue(vec![entry("1")], false)];
+        assert!(!is_due(&queue));
+        tickets.push(queue.enqueue(vec![entry("2")], true));
+        assert!(is_due(&queue));
+        assert_eq!(queue.take().map(|jobs| jobs.len()), Some(2));
+        queue.settle(tickets.len(), false, JournalHealth::Good);
+        assert!(!is_due(&queue));
+    }
+
+    #[test]
+    fn any_call_ends_the_wait_of_held_lines() {
+        let calls: [fn(&JournalQueue); 3] = [
+            |queue| drop(queue.enqueue(Vec::new(), true)),
+            |queue| queue.push(WriterJob::Checkpoint(Vec::new(), Ticket::pair().1)),
+            |queue| queue.stop(),
+        ];
+        for call in calls {
+            let queue = JournalQueue::default();
+            let _held = queue.enqueue(vec![entry("1")], false);
+            call(&queue);
+            assert!(is_due(&queue));
+        }
     }
 }

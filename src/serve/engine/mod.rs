@@ -21,7 +21,7 @@ use failed_images::FailedImages;
 use rogue_dhcp::RogueDhcp;
 
 use crate::{
-    control::{ServerState, Snapshot, Transaction},
+    control::{ServerState, Snapshot, Transaction, TransactionEnd},
     disk::{
         attempts::{AttemptStore, Document, DocumentBody},
         journal::{Journal, JournalEntry, JournalHealth, Ticket},
@@ -202,9 +202,8 @@ impl Engine {
         let live = self.live.load();
         let mut transaction = Transaction::new(&live.snapshot, &mut server, self.now());
         let outcome = act(&mut transaction, &live.snapshot);
-        let (lines, ended) = transaction.end();
-        let ticket = self.append(&server, lines, ended);
-        (outcome, ticket)
+        let end = transaction.end();
+        (outcome, self.append(server, end))
     }
 
     /// Reads the state without changing it.
@@ -225,8 +224,8 @@ impl Engine {
         )));
         let mut transaction = Transaction::new(&snapshot, &mut server, self.now());
         transaction.on_reload(Some(&before));
-        let (lines, ended) = transaction.end();
-        self.append(&server, lines, ended)
+        let end = transaction.end();
+        self.append(server, end)
     }
 
     /// Writes a checkpoint of the state, so that the next start is quick.
@@ -283,19 +282,27 @@ impl Engine {
         lock(&self.scripts).0.remove(&attempt);
     }
 
-    fn append(
-        &self,
-        server: &ServerState,
-        lines: Vec<JournalLine>,
-        ended: Vec<AttemptId>,
-    ) -> Ticket {
+    /// Queues the events of a transaction in the order of the transactions, which the lock of the state gives.
+    fn append(&self, server: MutexGuard<'_, ServerState>, end: TransactionEnd) -> Ticket {
+        let TransactionEnd {
+            lines,
+            ended,
+            is_continued,
+        } = end;
         lock(&self.ended).extend(ended);
+        lines.iter().for_each(|line| server_log::log(line, &server));
+        let entries = lines.iter().map(entry).collect();
+        let ticket = match is_continued {
+            true => self.journal.append_with_next(entries),
+            false => self.journal.append(entries),
+        };
+        // Those that wait for events read the state at once.
+        drop(server);
         if !lines.is_empty() {
-            lines.iter().for_each(|line| server_log::log(line, server));
             self.appended
                 .send_modify(|count| *count += lines.len() as u64);
         }
-        self.journal.append(lines.iter().map(entry).collect())
+        ticket
     }
 
     /// Waits until all events so far are on the disk; returns false if they cannot be written.

@@ -188,7 +188,7 @@ impl Lab {
     pub(crate) fn transaction<T>(&mut self, act: impl FnOnce(&mut Transaction<'_>) -> T) -> T {
         let mut transaction = Transaction::new(&self.live, &mut self.server, self.now);
         let outcome = act(&mut transaction);
-        self.lines.extend(transaction.end().0);
+        self.lines.extend(transaction.end().lines);
         outcome
     }
 
