@@ -35,7 +35,7 @@ pub use delivery::{HookCall, RetryState};
 pub use dhcp::respond::{FailedFetch, Fetched, ReceivedQuery};
 pub use diagnosis::causes::Diagnosis;
 pub use identity::ambiguity::Ambiguity;
-pub use identity::neighbour_check::Unconfirmed;
+pub use identity::unconfirmed::Unconfirmed;
 pub use install::binding::{Bound, NoAddress, SettingLayers, Unbound};
 pub use install::blocked::{Blocked, Protection};
 pub use install::callback::{Callback, CallbackOutcome};

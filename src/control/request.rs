@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::{identity::neighbour_check::Unconfirmed, install::blocked::Blocked};
+use super::{identity::unconfirmed::Unconfirmed, install::blocked::Blocked};
 use crate::{
     journal::{AttemptId, MachineId},
     model::{

@@ -5,3 +5,4 @@ pub(super) mod history;
 pub(super) mod identify;
 pub(super) mod naming;
 pub(super) mod neighbour_check;
+pub(super) mod unconfirmed;

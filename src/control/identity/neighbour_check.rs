@@ -2,44 +2,16 @@
 //!
 //! The shell looks up the MAC address, and only if it matters. This module returns the expected addresses.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use crate::control::{
     Decision, NetworkBoot, Report, Transaction, boot::disk, diagnosis::progress::Observation,
-    install::blocked::Blocked,
+    identity::unconfirmed::Unconfirmed, install::blocked::Blocked,
 };
 use crate::{
     journal::{BootAnswer, MachineEvent, MachineId},
     model::{LocalBoot, Mac, Node, SmallSet},
 };
-
-/// Why the MAC address of a request is not confirmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Unconfirmed {
-    /// The kernel's neighbour table cannot be read.
-    NoNeighbourTable,
-    /// The request comes from behind a router: the neighbour table has no MAC address for this address.
-    NotLocal(IpAddr),
-    /// Another NIC has the address that the request comes from.
-    OtherNic { ip: IpAddr, mac: Mac },
-}
-
-impl fmt::Display for Unconfirmed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not confirmed: ")?;
-        match self {
-            Unconfirmed::NoNeighbourTable => {
-                f.write_str("the kernel's neighbour table cannot be read")
-            }
-            Unconfirmed::NotLocal(ip) => {
-                write!(f, "{ip} is not in a subnet of this server's interfaces")
-            }
-            Unconfirmed::OtherNic { ip, mac } => {
-                write!(f, "{ip} is at {mac}, which is not a NIC of this machine")
-            }
-        }
-    }
-}
 
 impl Transaction<'_> {
     /// Returns the MAC addresses from which this report may come, if its answer may be an installer. None if it

@@ -4,7 +4,7 @@ use std::{fmt, net::Ipv4Addr};
 
 use super::binding::{NoAddress, Unbound};
 use crate::{
-    control::identity::{ambiguity::Ambiguity, neighbour_check::Unconfirmed},
+    control::identity::{ambiguity::Ambiguity, unconfirmed::Unconfirmed},
     journal::HoldCause,
     model::{Hostname, Mac, TaskName},
     site::counted,
