@@ -16,8 +16,8 @@ pub struct Transaction<'a> {
     pub now: Now,
     lines: Vec<JournalLine>,
     ended: Vec<AttemptId>,
-    /// Whether a reservation was made, which another transaction ends soon.
-    pub(super) has_reserved: bool,
+    /// The machine for which this transaction has made a reservation.
+    pub(super) reserved: Option<MachineId>,
     /// Machines that this transaction has discovered.
     pub(super) first_seen: Vec<MachineId>,
 }
@@ -29,7 +29,8 @@ pub struct TransactionEnd {
     pub lines: Vec<JournalLine>,
     /// The attempts that it has ended, whose documents are no longer needed.
     pub ended: Vec<AttemptId>,
-    /// Whether another transaction continues it. Nothing is answered before, so the events of both can be written at once.
+    /// Whether its reservation stands, so that another transaction ends it. Nothing is answered before, so the events of
+    /// both can be written at once.
     pub is_continued: bool,
 }
 
@@ -41,7 +42,7 @@ impl<'a> Transaction<'a> {
             now,
             lines: Vec::new(),
             ended: Vec::new(),
-            has_reserved: false,
+            reserved: None,
             first_seen: Vec::new(),
         }
     }
@@ -53,9 +54,9 @@ impl<'a> Transaction<'a> {
             self.enqueue_deliveries(&happened);
         }
         TransactionEnd {
+            is_continued: self.reserved.is_some_and(|id| self.is_preparing(id)),
             lines: self.lines,
             ended: self.ended,
-            is_continued: self.has_reserved,
         }
     }
 

@@ -77,7 +77,7 @@ impl Transaction<'_> {
         };
         let preparing = &mut self.server.volatile.attempts.preparing;
         preparing.insert(id, preparation.clone());
-        self.has_reserved = true;
+        self.reserved = Some(id);
         Some(job)
     }
 

@@ -370,3 +370,30 @@ fn an_attempt_is_not_opened_if_a_condition_was_broken_while_its_files_were_rende
         assert!(!scene.act(|transaction| transaction.complete(&preparation, &request)));
     }
 }
+
+#[test]
+fn a_transaction_is_continued_while_its_reservation_stands() {
+    let (condition, _) = EXPECTED[0];
+    let mut scene = Scene::new(text_for(condition), Phase::Open, false);
+    let Decision::Open(opening) = scene.boot() else {
+        panic!("the installation is not blocked");
+    };
+    let preparation = Preparation::New(opening);
+    let reserve = |transaction: &mut Transaction<'_>| {
+        let job = transaction.reserve(&preparation, &request(), "http://a");
+        assert!(job.is_some());
+    };
+    let mut is_continued = |act: &dyn Fn(&mut Transaction<'_>)| {
+        let mut transaction = Transaction::new(&scene.site, &mut scene.server, scene.now);
+        act(&mut transaction);
+        transaction.end().is_continued
+    };
+    assert!(!is_continued(&|transaction| {
+        reserve(transaction);
+        transaction.cancel(&preparation);
+    }));
+    assert!(is_continued(&reserve));
+    assert!(!is_continued(&|transaction| {
+        assert!(transaction.complete(&preparation, &request()));
+    }));
+}
