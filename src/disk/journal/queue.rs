@@ -2,7 +2,7 @@
 
 use std::{
     mem,
-    sync::{Condvar, Mutex, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -87,7 +87,7 @@ impl JournalQueue {
             let is_first = queue.jobs.is_empty();
             queue.jobs.push(WriterJob::Append(entries, None));
             if is_first || queue.is_large() {
-                self.wake.notify_one();
+                self.notify(queue);
             }
             return Ticket::completed();
         }
@@ -96,7 +96,7 @@ impl JournalQueue {
         queue.jobs.push(WriterJob::Append(entries, Some(answer)));
         if at_once {
             queue.held = 0;
-            self.wake.notify_one();
+            self.notify(queue);
         } else {
             queue.held += 1;
         }
@@ -112,6 +112,12 @@ impl JournalQueue {
         queue.waiting += 1;
         queue.held = 0;
         queue.jobs.push(job);
+        self.notify(queue);
+    }
+
+    /// Wakes the writer, which finds the queue unlocked.
+    fn notify(&self, queue: MutexGuard<'_, QueueState>) {
+        drop(queue);
         self.wake.notify_one();
     }
 
