@@ -1,12 +1,12 @@
 //! The whole server under strace: the events that an answer depends on are written and synced before it is sent.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, io::Write, net::TcpStream, time::Duration};
 
 use crate::support::{
-    client::{Client, token},
+    client::{Client, events, log, token, until},
     needs::needs,
     server::Process,
-    site::TestSite,
+    site::{TestSite, boot_path},
 };
 
 /// Events that nothing depends on, so they need no sync of their own.
@@ -177,6 +177,43 @@ fn every_response_is_sent_after_its_journal_line_is_synced() {
     println!(
         "{answers} answers left after their lines were synced, and each of {durable} durable writes was synced"
     );
+}
+
+#[test]
+fn an_attempt_opens_even_if_its_client_disconnects_meanwhile() {
+    needs!("strace");
+    let site = TestSite::new(1);
+    let slow = ["trace=rename", "inject=rename:delay_enter=2000000"];
+    let mut process = Process::under(
+        &[
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            slow[0],
+            "-e",
+            slow[1],
+        ],
+        &site,
+    );
+    let mut client = TcpStream::connect(process.machines.address()).unwrap();
+    let request = format!("GET {} HTTP/1.1\r\nHost: server\r\n\r\n", boot_path(1));
+    client.write_all(request.as_bytes()).unwrap();
+    let attempts = site.state().join("attempts");
+    until("the file of the attempt, with a temporary name", || {
+        fs::read_dir(&attempts).unwrap().next()?.ok()
+    });
+    // A reset, as a firmware sends that has waited too long.
+    let socket = socket2::SockRef::from(&client);
+    socket.set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+    until("the attempt", || {
+        let log = log(&mut process.operators, 1);
+        events(&log).contains(&"attempt").then_some(())
+    });
+    process.end();
 }
 
 /// Each answer is sent after the sync of the line it depends on.

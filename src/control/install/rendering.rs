@@ -22,7 +22,8 @@ pub struct RenderJob {
     /// The machine's address from a pool.
     address: Option<IpAddr>,
     facts: Facts,
-    report: Report,
+    platform: Option<Platform>,
+    arch: Option<Arch>,
     urls: Urls,
     attempt: u32,
 }
@@ -75,7 +76,8 @@ impl Transaction<'_> {
             facts: machine
                 .map(|machine| machine.facts.clone())
                 .unwrap_or_default(),
-            report: report.clone(),
+            platform: report.platform,
+            arch: report.arch,
             urls: Urls {
                 base: base.to_owned(),
                 token: self.server.token(target.attempt).to_string(),
@@ -102,11 +104,16 @@ impl RenderJob {
         if let Some(error) = first_error(&found) {
             return Err(RenderError::Invalid(error));
         }
+        let report = Report {
+            platform: self.platform,
+            arch: self.arch,
+            ..Report::default()
+        };
         snapshot
             .render(
                 &resolved,
                 &self.facts,
-                &self.report,
+                &report,
                 self.urls.clone(),
                 self.attempt,
             )

@@ -140,7 +140,7 @@ impl Engine {
                     drop(ended.changed().await);
                     None
                 }
-                Step::Prepare(pending) => pending.finish().await,
+                Step::Prepare(pending) => pending.finish(boot).await,
                 Step::Repeat { attempt, is_stale } => {
                     self.repeat(boot, attempt, is_stale, ticket).await
                 }

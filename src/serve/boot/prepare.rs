@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::task::spawn_blocking;
+
 use crate::{
     control::{Blocked, BootFromDisk, Preparation, RenderError, RenderJob, Snapshot, Transaction},
     disk::journal::Ticket,
@@ -16,7 +18,6 @@ use crate::{
 pub(super) struct PendingInstaller {
     engine: Arc<Engine>,
     snapshot: Arc<Snapshot>,
-    boot: Boot,
     preparation: Preparation,
     job: RenderJob,
     /// Whether the reservation has ended: the attempt is open, or has failed.
@@ -48,7 +49,6 @@ impl Engine {
         Some(PendingInstaller {
             engine: self.clone(),
             snapshot: snapshot.clone(),
-            boot: boot.clone(),
             preparation,
             job,
             has_ended: false,
@@ -76,46 +76,54 @@ impl Engine {
         let (pending, _) = self.transaction_at(|transaction, snapshot| {
             self.reserve(transaction, snapshot, boot, Preparation::Again(attempt))
         });
-        pending?.finish().await
+        pending?.finish(boot).await
     }
 }
 
 impl PendingInstaller {
     /// Renders and stores the files, then opens the attempt. Returns `None` if the boot has to be decided again.
-    pub(super) async fn finish(self) -> Option<(BootResult, Ticket)> {
-        let finished = tokio::task::spawn_blocking(move || self.finish_blocking()).await;
+    pub(super) async fn finish(self, boot: &Boot) -> Option<(BootResult, Ticket)> {
+        self.engine.remove_cached_script(self.preparation.attempt());
+        let stored = spawn_blocking(move || {
+            let stored = self.store();
+            (self, stored)
+        });
         // A panic is logged by its thread, and the boot is decided again.
-        finished.ok().flatten()
+        match stored.await.ok()? {
+            (pending, Ok(script)) => pending.open(boot, script).await,
+            (pending, Err(error)) => Some(pending.fail(boot, &error)),
+        }
     }
 
-    fn finish_blocking(mut self) -> Option<(BootResult, Ticket)> {
+    async fn open(mut self, boot: &Boot, script: Vec<u8>) -> Option<(BootResult, Ticket)> {
         let attempt = self.preparation.attempt();
-        self.engine.remove_cached_script(attempt);
-        let script = match self.store() {
-            Ok(script) => script,
-            Err(error) => return Some(self.fail(&error)),
-        };
         let (is_open, ticket) = self
             .engine
             .transaction_with_images(|transaction, snapshot| {
                 Arc::ptr_eq(snapshot, &self.snapshot)
-                    && transaction.complete(&self.preparation, &self.boot.request)
+                    && transaction.complete(&self.preparation, &boot.request)
             });
         if is_open {
             self.has_ended = true;
             self.engine.cache_script(attempt, script.clone());
             return Some((BootResult::Installer(attempt, script), ticket));
         }
-        if let Preparation::New(_) = self.preparation
-            && let Err(error) = self.engine.attempts.remove(documents::key(attempt))
-        {
+        if let Preparation::New(_) = self.preparation {
+            // The reservation ends afterwards, so that the files of another attempt are not removed.
+            spawn_blocking(move || self.remove_files()).await.ok()?;
+        }
+        None
+    }
+
+    fn remove_files(&self) {
+        let attempt = self.preparation.attempt();
+        if let Err(error) = self.engine.attempts.remove(documents::key(attempt)) {
             // The next attempt, or the next start of the server, removes them.
             tracing::warn!(
                 "cannot remove the files of attempt {}: {error}",
                 attempt.number
             );
         }
-        None
     }
 
     fn store(&self) -> Result<Vec<u8>, PrepareError> {
@@ -131,7 +139,7 @@ impl PendingInstaller {
         Ok(script)
     }
 
-    fn fail(&mut self, error: &PrepareError) -> (BootResult, Ticket) {
+    fn fail(mut self, boot: &Boot, error: &PrepareError) -> (BootResult, Ticket) {
         let reason = error.to_string();
         let attempt = self.preparation.attempt();
         let (disk, ticket) = self
@@ -139,7 +147,7 @@ impl PendingInstaller {
             .transaction(|transaction| transaction.fail(&self.preparation, reason.clone()));
         self.has_ended = true;
         let Some(disk) = disk else {
-            return (unavailable(&self.boot, attempt, reason), ticket);
+            return (unavailable(boot, attempt, reason), ticket);
         };
         let blocked = match error {
             PrepareError::NoMicrokernel => Some(Blocked::NoMicrokernel),
