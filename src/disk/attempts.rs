@@ -4,6 +4,7 @@
 //! restarted meanwhile. They contain secrets, so they are private to their owner, and are removed when the attempt ends.
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     fmt, fs, io,
     path::{Path, PathBuf},
@@ -39,8 +40,8 @@ pub struct DocumentHeader {
     /// Its name below the attempt's URL, such as `ks.cfg` or `01-52-54-00-00-00-01/boot.cfg`.
     pub name: String,
     /// Whether the installer must read it, or may download it; stored as given.
-    pub kind: String,
-    pub content_type: String,
+    pub kind: Cow<'static, str>,
+    pub content_type: Cow<'static, str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +56,9 @@ pub enum DocumentBody {
 
 /// A document in the first line of an attempt's file.
 #[derive(Serialize, Deserialize)]
-struct ListedDocument {
-    about: DocumentHeader,
-    repo: Option<(String, String)>,
+struct ListedDocument<'a> {
+    about: Cow<'a, DocumentHeader>,
+    repo: Option<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl AttemptStore {
@@ -69,7 +70,7 @@ impl AttemptStore {
 
     /// Stores the documents of an attempt. Once it returns, they survive a crash.
     pub fn write(&self, key: AttemptKey, documents: &[Document]) -> io::Result<()> {
-        let listed: Vec<ListedDocument> = documents.iter().map(ListedDocument::of).collect();
+        let listed: Vec<ListedDocument<'_>> = documents.iter().map(ListedDocument::of).collect();
         let bodies: Vec<&[u8]> = documents.iter().map(Document::bytes).collect();
         bundle::write(&self.file(key), &listed, &bodies)
     }
@@ -77,7 +78,12 @@ impl AttemptStore {
     /// Lists the documents of an attempt; none when it has no file.
     pub fn list(&self, key: AttemptKey) -> io::Result<Option<Vec<DocumentHeader>>> {
         let listed = self.bundle(key)?.map(|bundle| bundle.head);
-        Ok(listed.map(|listed| listed.into_iter().map(|listed| listed.about).collect()))
+        Ok(listed.map(|listed| {
+            listed
+                .into_iter()
+                .map(|listed| listed.about.into_owned())
+                .collect()
+        }))
     }
 
     /// Reads one document by name; none when there is no such attempt or document.
@@ -129,7 +135,10 @@ impl AttemptStore {
         Ok(swept)
     }
 
-    fn bundle(&self, key: AttemptKey) -> io::Result<Option<bundle::Bundle<Vec<ListedDocument>>>> {
+    fn bundle(
+        &self,
+        key: AttemptKey,
+    ) -> io::Result<Option<bundle::Bundle<Vec<ListedDocument<'static>>>>> {
         match bundle::open(&self.file(key)) {
             Ok(bundle) => Ok(Some(bundle)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -168,25 +177,28 @@ impl Document {
     }
 }
 
-impl ListedDocument {
-    fn of(document: &Document) -> ListedDocument {
+impl ListedDocument<'_> {
+    fn of(document: &Document) -> ListedDocument<'_> {
         let repo = match &document.body {
             DocumentBody::Bytes(_) => None,
-            DocumentBody::Repo { repo, path } => Some((repo.clone(), path.clone())),
+            DocumentBody::Repo { repo, path } => Some((repo.into(), path.into())),
         };
         ListedDocument {
-            about: document.about.clone(),
+            about: Cow::Borrowed(&document.about),
             repo,
         }
     }
 
     fn with(self, bytes: Vec<u8>) -> Document {
         let body = match self.repo {
-            Some((repo, path)) => DocumentBody::Repo { repo, path },
+            Some((repo, path)) => DocumentBody::Repo {
+                repo: repo.into_owned(),
+                path: path.into_owned(),
+            },
             None => DocumentBody::Bytes(bytes),
         };
         Document {
-            about: self.about,
+            about: self.about.into_owned(),
             body,
         }
     }

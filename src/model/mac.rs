@@ -17,7 +17,18 @@ pub struct MacError(pub String);
 impl Mac {
     /// Returns the form with hyphens, as used by iPXE's `hexhyp`, `BOOTIF=01-…` and ESXi's directories.
     pub fn hyphens(self) -> String {
-        self.to_string().replace(':', "-")
+        text(&self.bytes(b'-')).into()
+    }
+
+    /// Returns the ASCII text with this separator.
+    fn bytes(self, separator: u8) -> [u8; 17] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut bytes = [separator; 17];
+        for (pair, byte) in bytes.chunks_mut(3).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 0xf)];
+        }
+        bytes
     }
 
     /// Whether it can be the address of one NIC: neither all zeros nor a group address (which includes all ones).
@@ -70,10 +81,13 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
+fn text(bytes: &[u8; 17]) -> &str {
+    str::from_utf8(bytes).expect("digits and separators are ASCII")
+}
+
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        f.write_str(text(&self.bytes(b':')))
     }
 }
 

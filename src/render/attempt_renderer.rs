@@ -1,6 +1,6 @@
 //! Renders the files of one attempt.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, sync::Arc};
 
 use minijinja::Value;
 
@@ -11,7 +11,9 @@ use crate::{
 
 use super::{
     boot::boot_cfg,
-    broker, context, esxi as esxi_text, first_boot, hand_over,
+    broker,
+    context::{self, SharedValues},
+    esxi as esxi_text, first_boot, hand_over,
     hostname::hostname,
     library::Task,
     net::{self, LinkView, NetText},
@@ -32,7 +34,7 @@ pub(super) struct AttemptRenderer<'a> {
     mac: Option<Mac>,
     net: NetText,
     repo: Option<TaskRepo<'a>>,
-    shared: BTreeMap<&'static str, Value>,
+    shared: SharedValues,
 }
 
 impl<'a> AttemptRenderer<'a> {
@@ -107,12 +109,13 @@ impl<'a> AttemptRenderer<'a> {
         let files = &self.task.spec.files;
         let inside = files.iter().any(|file| file.quoting == FileFormat::Esxi);
         let scripts = first_boot::scripts(self.request, &self.shared, inside, diagnostics);
-        self.shared.insert("first_boot", Value::from(scripts));
         self.broker = hand_over::scripted_broker(self.request, self.task)
             .map_err(|error| diagnostics.push(error))
             .ok()?;
         let broker = self.broker.map_or(Value::from(()), hand_over::broker_value);
-        self.shared.insert("broker", broker);
+        let shared = Arc::make_mut(&mut self.shared);
+        shared.insert("first_boot", Value::from(scripts));
+        shared.insert("broker", broker);
         Some(self)
     }
 

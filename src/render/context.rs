@@ -1,6 +1,6 @@
 //! The values that templates can use. The manual page `src/manual/templates.md` documents them; a test compares both.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use minijinja::{
     Value, context,
@@ -41,8 +41,11 @@ pub(super) struct TemplateInputs<'a> {
     pub(super) secrets: Option<BTreeMap<String, SecretText>>,
 }
 
+/// Values by name that all files of a machine share.
+pub(super) type SharedValues = Arc<BTreeMap<&'static str, Value>>;
+
 /// Returns the values that all files of a machine share, without the first-boot scripts and the broker.
-pub(super) fn shared(inputs: &TemplateInputs<'_>) -> BTreeMap<&'static str, Value> {
+pub(super) fn shared(inputs: &TemplateInputs<'_>) -> SharedValues {
     let mut values: BTreeMap<&'static str, Value> = BTreeMap::new();
     values.insert(
         "task",
@@ -66,14 +69,31 @@ pub(super) fn shared(inputs: &TemplateInputs<'_>) -> BTreeMap<&'static str, Valu
             Value::from_object(SecretFunction(secrets.clone())),
         );
     }
-    values
+    Arc::new(values)
 }
 
 /// Returns the values for one file.
-pub(super) fn file(shared: &BTreeMap<&'static str, Value>, format: FileFormat) -> Value {
-    let mut values = shared.clone();
-    values.insert("quoting", Value::from(filters::format_name(format)));
-    Value::from(values)
+pub(super) fn file(shared: &SharedValues, format: FileFormat) -> Value {
+    Value::from_object(FileValues {
+        shared: shared.clone(),
+        quoting: Value::from(filters::format_name(format)),
+    })
+}
+
+/// The values for one file.
+#[derive(Debug)]
+struct FileValues {
+    shared: SharedValues,
+    quoting: Value,
+}
+
+impl Object for FileValues {
+    fn get_value(self: &Arc<Self>, name: &Value) -> Option<Value> {
+        match name.as_str()? {
+            "quoting" => Some(self.quoting.clone()),
+            name => self.shared.get(name).cloned(),
+        }
+    }
 }
 
 fn node(inputs: &TemplateInputs<'_>) -> Value {
@@ -177,12 +197,12 @@ impl std::fmt::Debug for SecretFunction {
 }
 
 impl Object for SecretFunction {
-    fn enumerate(self: &std::sync::Arc<Self>) -> minijinja::value::Enumerator {
+    fn enumerate(self: &Arc<Self>) -> minijinja::value::Enumerator {
         minijinja::value::Enumerator::NonEnumerable
     }
 
     fn call(
-        self: &std::sync::Arc<Self>,
+        self: &Arc<Self>,
         _: &mut minijinja::State<'_, '_>,
         args: &[Value],
     ) -> Result<Value, minijinja::Error> {

@@ -1,13 +1,11 @@
 //! What runs at the first boot: settings that the installer does not support, and the operator's scripts.
 
-use std::collections::BTreeMap;
-
 use minijinja::Value;
 
 use crate::site::Diagnostic;
 
 use super::{
-    context,
+    context::{self, SharedValues},
     library::Task,
     net::{self, NetText},
     quote::{self, FileFormat},
@@ -74,7 +72,7 @@ pub(super) fn uses_secrets(request: &RenderRequest<'_>, task: &Task) -> bool {
 /// Renders the first-boot scripts. With `inside` they become part of the document, and no line may end its section.
 pub(super) fn scripts(
     request: &RenderRequest<'_>,
-    shared: &BTreeMap<&'static str, Value>,
+    shared: &SharedValues,
     inside: bool,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Value> {

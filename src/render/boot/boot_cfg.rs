@@ -58,19 +58,16 @@ const NETWORK: [&str; 7] = [
 
 /// Splits the text into lines. The loader uses the last of several lines with one of [`KEYS`], so the others are dropped.
 fn lines(text: &str) -> Vec<BootCfgLine<'_>> {
-    let lines: Vec<BootCfgLine<'_>> = text.lines().map(line).collect();
-    let repeated = |at: usize, line: &BootCfgLine<'_>| match line {
-        BootCfgLine::Pair { key, .. } if KEYS.contains(&key.as_str()) => lines[at + 1..]
-            .iter()
-            .any(|later| matches!(later, BootCfgLine::Pair { key: other, .. } if other == key)),
-        _ => false,
+    let mut later: Vec<&str> = Vec::new();
+    let is_last = |line: &BootCfgLine<'_>| {
+        let key = KEYS.into_iter().find(|key| line.key() == Some(*key));
+        let is_repeated = key.is_some_and(|key| later.contains(&key));
+        later.extend(key.filter(|_| !is_repeated));
+        !is_repeated
     };
+    let mut lines: Vec<_> = text.lines().rev().map(line).filter(is_last).collect();
+    lines.reverse();
     lines
-        .iter()
-        .enumerate()
-        .filter(|(at, line)| !repeated(*at, line))
-        .map(|(_, line)| line.clone())
-        .collect()
 }
 
 fn line(text: &str) -> BootCfgLine<'_> {
@@ -88,18 +85,23 @@ fn line(text: &str) -> BootCfgLine<'_> {
     }
 }
 
-/// All paths at which a file that a boot.cfg names may be stored, in lower case and without a leading `/`.
-pub fn named_files(text: &str) -> Vec<String> {
-    candidates(&lines(text)).into_iter().flatten().collect()
+impl BootCfgLine<'_> {
+    fn key(&self) -> Option<&str> {
+        match self {
+            BootCfgLine::Pair { key, .. } => Some(key),
+            BootCfgLine::Other(_) => None,
+        }
+    }
 }
 
-/// The same paths, grouped by file, in the order in which the loader tries them.
-fn candidates(lines: &[BootCfgLine<'_>]) -> Vec<Vec<String>> {
+/// All paths at which a file that a boot.cfg names may be stored, in lower case and without a leading `/`.
+pub fn named_files(text: &str) -> Vec<String> {
+    let lines = lines(text);
     let files = lines.iter().flat_map(|line| match line {
         BootCfgLine::Pair { key, value, .. } => named_by(key, value),
         BootCfgLine::Other(_) => Vec::new(),
     });
-    files.map(|file| file.candidates()).collect()
+    files.flat_map(|file| file.candidates()).collect()
 }
 
 /// A file that a line names.
@@ -123,7 +125,7 @@ fn named_by<'a>(key: &str, value: &'a str) -> Vec<BootCfgFile<'a>> {
         "modules" | "acpitables" => value.split("---").map(BootCfgFile::read).collect(),
         _ => Vec::new(),
     };
-    let has_path = |file: &BootCfgFile<'_>| !plain(file.path).is_empty();
+    let has_path = |file: &BootCfgFile<'_>| !trimmed(file.path).is_empty();
     files.into_iter().filter(has_path).collect()
 }
 
@@ -140,32 +142,33 @@ impl<'a> BootCfgFile<'a> {
         }
     }
 
-    /// The paths at which the file may be stored.
-    fn candidates(&self) -> Vec<String> {
-        let path = plain(self.path).to_lowercase();
-        let name = path.rsplit('/').next().unwrap_or(&path);
-        let second = format!("{CRYPTO_FOLDER}/{name}");
-        let has_second = self.is_crypto && second != path;
-        let second = has_second.then_some(second);
-        [Some(path), second].into_iter().flatten().collect()
+    /// The paths at which the file may be stored, in the order in which the loader tries them.
+    fn candidates(&self) -> impl Iterator<Item = String> + use<> {
+        let path = trimmed(self.path).replace('\\', "/").to_lowercase();
+        let second = self.is_crypto.then(|| {
+            let name = path.rsplit('/').next().unwrap_or(&path);
+            format!("{CRYPTO_FOLDER}/{name}")
+        });
+        let second = second.filter(|second| *second != path);
+        std::iter::once(path).chain(second)
     }
 
-    /// The path as the tree spells it, with the options.
-    fn spelled(&self, find: impl Fn(&str) -> Option<String>) -> String {
-        let path = self.candidates().iter().find_map(|path| find(path));
-        let path = path.unwrap_or_default();
-        match self.options {
+    /// The path as the tree spells it, with the options. The error is the path that the tree does not have.
+    fn spelled(&self, find: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+        let mut candidates = self.candidates();
+        let path = candidates.find_map(|path| find(&path));
+        let path = path.ok_or_else(|| self.candidates().next().unwrap_or_default())?;
+        Ok(match self.options {
             "" => path,
             options => format!("{path} {options}"),
-        }
+        })
     }
 }
 
-fn plain(path: &str) -> String {
+/// The path without what the loader ignores around it.
+fn trimmed(path: &str) -> &str {
     let is_before = |c: char| c.is_whitespace() || matches!(c, '/' | '\\');
-    path.trim_start_matches(is_before)
-        .trim_end()
-        .replace('\\', "/")
+    path.trim_start_matches(is_before).trim_end()
 }
 
 /// Rewrites the image's boot.cfg. `find` returns a file's path as the tree spells it, if the image has the file. The errors
@@ -176,11 +179,12 @@ pub fn rewrite(
     find: impl Fn(&str) -> Option<String>,
 ) -> Result<String, Vec<String>> {
     let lines = lines(text);
-    check_files(&lines, &find)?;
-    let has_kernelopt = values(&lines, "kernelopt").next().is_some();
-    let mut written = String::new();
-    let mut add = |line: &str| {
-        written.push_str(line);
+    let has_kernelopt = lines.iter().any(|line| line.key() == Some("kernelopt"));
+    let mut unnamed = vec!["kernel", "modules"];
+    let mut missing = Vec::new();
+    let mut written = String::with_capacity(2 * text.len());
+    let mut add = |parts: &[&str]| {
+        written.extend(parts.iter().copied());
         written.push('\n');
     };
     for line in &lines {
@@ -191,64 +195,46 @@ pub fn rewrite(
                 value,
             } => (key.as_str(), *spelled, *value),
             BootCfgLine::Other(text) => {
-                add(text);
+                add(&[text]);
                 continue;
             }
         };
         match key {
             PREFIX => {}
-            "kernelopt" => add(&format!(
-                "{spelled}={}",
-                kernelopt(value, &changes.kernelopt)
-            )),
+            "kernelopt" => add(&[spelled, "=", &kernelopt(value, &changes.kernelopt)]),
             "kernel" | "modules" | CRYPTO | "acpitables" => {
                 if key == "kernel" {
-                    add(&format!("{PREFIX}={}", changes.prefix));
+                    add(&[PREFIX, "=", &changes.prefix]);
                 }
                 let files = named_by(key, value);
-                let files: Vec<String> = files.iter().map(|file| file.spelled(&find)).collect();
-                add(&format!("{spelled}={}", files.join(" --- ")));
+                if !files.is_empty() {
+                    unnamed.retain(|unnamed| *unnamed != key);
+                }
+                let spelled_files = files.iter().filter_map(|file| {
+                    let spelled = file.spelled(&find);
+                    spelled.map_err(|path| missing.push(path)).ok()
+                });
+                let spelled_files: Vec<String> = spelled_files.collect();
+                add(&[spelled, "=", &spelled_files.join(" --- ")]);
                 if key == "kernel" && !has_kernelopt {
-                    add(&format!("kernelopt={}", kernelopt("", &changes.kernelopt)));
+                    add(&["kernelopt=", &kernelopt("", &changes.kernelopt)]);
                 }
             }
-            _ => add(&format!("{spelled}={value}")),
+            _ => add(&[spelled, "=", value]),
         }
     }
-    Ok(written)
-}
-
-/// Checks that a kernel and modules are named, and that the image has every named file.
-fn check_files(
-    lines: &[BootCfgLine<'_>],
-    find: impl Fn(&str) -> Option<String>,
-) -> Result<(), Vec<String>> {
-    let files = candidates(lines);
-    let missing: Vec<String> = files
-        .iter()
-        .filter(|paths| !paths.iter().any(|path| find(path).is_some()))
-        .map(|paths| {
-            let path = &paths[0];
-            format!("boot.cfg names `{path}`, which the image does not have")
-        })
-        .collect();
     if !missing.is_empty() {
-        return Err(missing);
+        let missing = missing.iter();
+        return Err(missing
+            .map(|path| format!("boot.cfg names `{path}`, which the image does not have"))
+            .collect());
     }
-    let names = |key| values(lines, key).any(|value| !named_by(key, value).is_empty());
-    match ["kernel", "modules"].into_iter().find(|key| !names(key)) {
+    match unnamed.first() {
         Some(key) => Err(vec![format!(
             "boot.cfg has no line `{key}=` that names a file"
         )]),
-        None => Ok(()),
+        None => Ok(written),
     }
-}
-
-fn values<'a>(lines: &'a [BootCfgLine<'a>], wanted: &'static str) -> impl Iterator<Item = &'a str> {
-    lines.iter().filter_map(move |line| match line {
-        BootCfgLine::Pair { key, value, .. } if key == wanted => Some(*value),
-        _ => None,
-    })
 }
 
 /// Returns the image's arguments without those that conflict with added ones, then the added ones. If an added one concerns the
