@@ -25,6 +25,9 @@ use crate::model::{PasswordHash, SecretText};
 /// In bytes.
 const MAX_SECRET: u64 = 64 << 10;
 
+/// The minimum length of a token, in characters.
+const MIN_TOKEN: usize = 16;
+
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     #[error("`{path}` cannot be read: {why}")]
@@ -49,6 +52,11 @@ pub enum SecretError {
         "`{path}` begins like a password hash, but is not a valid one (create one with `openssl passwd -6`)"
     )]
     BadHash { path: String },
+    #[error(
+        "`{path}` contains no token: expected one line with at least {MIN_TOKEN} characters (create one with \
+         `openssl rand -hex 16`)"
+    )]
+    NoToken { path: String },
 }
 
 /// Reads every file of the secrets directory at `dir`, by name. Files that cannot be used are returned separately with
@@ -94,6 +102,18 @@ fn names(dir: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// Reads a file that holds a token on one line.
+pub fn token(path: &Path) -> Result<SecretText, SecretError> {
+    let token = regular(path)?.trim().to_owned();
+    let is_usable = token.chars().count() >= MIN_TOKEN && !token.contains(char::is_whitespace);
+    match is_usable {
+        true => Ok(SecretText::new(&token)),
+        false => Err(SecretError::NoToken {
+            path: path.display().to_string(),
+        }),
+    }
+}
+
 /// Hashes passwords and caches the hashes.
 pub struct PasswordHashCache {
     key: SecretKey,
@@ -112,10 +132,7 @@ impl PasswordHashCache {
     /// Reads a file that holds a password, or its hash, on one line.
     pub fn read(&self, path: &Path) -> Result<PasswordHash, SecretError> {
         let shown = || path.display().to_string();
-        let text = text(path)?.ok_or_else(|| SecretError::Unreadable {
-            path: shown(),
-            why: "not a regular file".into(),
-        })?;
+        let text = regular(path)?;
         let password = without_line_end(&text);
         if password.is_empty() || password.contains(['\n', '\0']) {
             return Err(SecretError::NoPassword { path: shown() });
@@ -170,6 +187,14 @@ fn sha512_crypt(password: &str, salt_bytes: &[u8; 32]) -> PasswordHash {
     // A hash without a number of rounds means 5000, and ESXi's installer does not accept a hash with a number.
     let text = hash.as_str().replacen("$rounds=5000$", "$", 1);
     text.parse().expect("what was hashed is a hash")
+}
+
+/// Reads a regular file if its permissions allow it.
+fn regular(path: &Path) -> Result<String, SecretError> {
+    text(path)?.ok_or_else(|| SecretError::Unreadable {
+        path: path.display().to_string(),
+        why: "not a regular file".into(),
+    })
 }
 
 /// Reads a file if its permissions allow it; none when it is no regular file.
@@ -315,6 +340,36 @@ mod tests {
                 .ends_with("cannot be read: no such file or directory"),
             "{missing}"
         );
+    }
+
+    #[test]
+    fn a_token_is_one_long_word_that_others_cannot_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("operator-token");
+        let long = "0123456789abcdef";
+        for (content, mode) in [(long.into(), 0o600), (format!(" {long}\r\n"), 0o640)] {
+            put(&path, content.as_bytes(), mode);
+            assert_eq!(token(&path).unwrap().expose(), long);
+        }
+        let none = "contains no token";
+        for (content, mode, why) in [
+            ("", 0o600, none),
+            ("0123456789abcde\n", 0o600, none),
+            ("0123456789 abcdef\n", 0o600, none),
+            ("0123456789abcdef\n0123456789abcdef\n", 0o600, none),
+            (long, 0o644, "others than its owner may read it"),
+            (long, 0o660, "others than its owner may change it"),
+            (long, 0o602, "others than its owner may change it"),
+        ] {
+            put(&path, content.as_bytes(), mode);
+            let error = token(&path).unwrap_err().to_string();
+            assert!(error.contains(why), "{content:?} {mode:o}: {error}");
+            assert!(content.is_empty() || !error.contains(content), "{error}");
+        }
+        for path in [dir.path(), &dir.path().join("none")] {
+            let error = token(path).unwrap_err();
+            assert!(matches!(error, SecretError::Unreadable { .. }), "{error}");
+        }
     }
 
     #[test]

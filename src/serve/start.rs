@@ -77,7 +77,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let images = Arc::new(ImageRegistry::with_cache(state.images()));
     let mut loader = SiteLoader::new(&root, state.password_key()?, images.clone());
     let listeners = Listeners::open(&options, &config, &root, &mut warnings)?;
-    loader.set_port(listeners.machines.address().port());
+    loader.set_server(listeners.machines.address().port(), state.path());
     let chosen = choose(&mut loader, &first.files, &state, &root)?;
     let engine = Arc::new(Engine::new(Parts {
         root: root.clone(),

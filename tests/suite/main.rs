@@ -16,6 +16,7 @@ mod example_loading;
 mod example_rendering;
 mod site_diagnostics;
 mod site_rules;
+mod protected_directories;
 mod fifteen_errors;
 mod resolved_settings;
 mod images;

@@ -3,7 +3,7 @@
 //! A site consists of `bootwright.toml` and of everything under `policies.d/` and `templates/`, at any depth.
 //! Ignored are hidden files and directories (including `.git`), leftovers of editors (`*~`, `.#*`, `*.swp`,
 //! `4913`), special files, and under `policies.d/` files above 1 MiB that are neither TOML nor KDL. Symbolic links
-//! are followed.
+//! are followed unless they leave the site. The site's directory itself may be a link.
 //!
 //! A file of the site that cannot be read, or is too large, is reported with the reason and never ignored: without
 //! it, its machine might match a wider policy. This module does not interpret the files.
@@ -24,7 +24,7 @@ pub fn read(root: &Path) -> io::Result<SiteFiles> {
 }
 
 /// The directories of a site whose files count.
-pub(super) const DIRECTORIES: [&str; 2] = ["policies.d", "templates"];
+pub(crate) const DIRECTORIES: [&str; 2] = ["policies.d", "templates"];
 
 /// The server's configuration file.
 pub(super) const CONFIG: &str = "bootwright.toml";

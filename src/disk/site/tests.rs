@@ -98,20 +98,28 @@ fn files_beyond_the_sum_are_reported() {
 #[test]
 fn links_are_followed_and_circles_are_reported() {
     let dir = tempfile::tempdir().unwrap();
-    let other = tempfile::tempdir().unwrap();
-    put(other.path(), &[("shared.toml", "shared")]);
-    put(dir.path(), &[("policies.d/a.toml", "a")]);
+    put(
+        dir.path(),
+        &[
+            ("policies.d/a.toml", "a"),
+            ("shared/shared.toml", "shared"),
+            ("policies.d/..data/b.toml", "b"),
+        ],
+    );
     let at = |name: &str| dir.path().join("policies.d").join(name);
-    symlink(other.path(), at("shared")).unwrap();
+    symlink("../shared", at("shared")).unwrap();
+    symlink(dir.path().join("shared/shared.toml"), at("absolute.toml")).unwrap();
+    symlink("..data/b.toml", at("b.toml")).unwrap();
     symlink("..", at("up")).unwrap();
     symlink("gone.toml", at("gone.d.toml")).unwrap();
     symlink("self.toml", at("self.toml")).unwrap();
-    let files = read(dir.path()).unwrap();
-    assert_eq!(
-        names(&files),
-        ["policies.d/a.toml", "policies.d/shared/shared.toml"]
-    );
     let expected = [
+        "policies.d/a.toml",
+        "policies.d/absolute.toml",
+        "policies.d/b.toml",
+        "policies.d/shared/shared.toml",
+    ];
+    let reasons = [
         (
             "policies.d/gone.d.toml",
             "it is a symbolic link that leads nowhere",
@@ -119,7 +127,57 @@ fn links_are_followed_and_circles_are_reported() {
         ("policies.d/self.toml", "too many levels of symbolic links"),
         ("policies.d/up", "it leads back to a directory above it"),
     ];
-    assert_eq!(unreadable(&files), expected);
+    let beside = tempfile::tempdir().unwrap();
+    let link = beside.path().join("link");
+    symlink(dir.path(), &link).unwrap();
+    for root in [dir.path(), &link] {
+        let files = read(root).unwrap();
+        assert_eq!(names(&files), expected);
+        assert_eq!(unreadable(&files), reasons);
+    }
+}
+
+#[test]
+fn links_that_leave_the_site_are_reported_and_not_read() {
+    let around = tempfile::tempdir().unwrap();
+    let root = around.path().join("site");
+    put(
+        around.path(),
+        &[
+            ("secret", "root:x"),
+            ("other/a.toml", "secret"),
+            ("site-2/a.toml", "its path begins like that of the site"),
+            ("site/policies.d/own.toml", ""),
+        ],
+    );
+    let links = [
+        ("absolute.toml", "/etc/passwd"),
+        ("chain.toml", "relative.toml"),
+        ("directory", "../../other"),
+        ("back.toml", "../../site-2/a.toml"),
+        ("relative.toml", "../../secret"),
+    ];
+    for (name, target) in links {
+        symlink(target, root.join("policies.d").join(name)).unwrap();
+    }
+    symlink("../other", root.join("templates")).unwrap();
+    symlink("../other/a.toml", root.join("bootwright.toml")).unwrap();
+    let files = read(&root).unwrap();
+    assert_eq!(names(&files), ["policies.d/own.toml"]);
+    let mut reported = unreadable(&files);
+    reported.retain(|(_, why)| *why == "it is a symbolic link that leaves the site");
+    assert_eq!(
+        reported.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        [
+            "bootwright.toml",
+            "policies.d/absolute.toml",
+            "policies.d/back.toml",
+            "policies.d/chain.toml",
+            "policies.d/directory",
+            "policies.d/relative.toml",
+            "templates",
+        ]
+    );
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub(super) struct SiteFile {
 /// All files and directories of a site.
 #[derive(Default)]
 pub(super) struct SiteWalk {
+    /// The path of the site without symbolic links.
+    real_root: PathBuf,
     /// Starts with the site's own directory.
     pub(super) directories: Vec<SiteDirectory>,
     pub(super) files: Vec<SiteFile>,
@@ -43,22 +45,36 @@ pub(super) fn walk(root: &Path) -> io::Result<SiteWalk> {
     if !metadata.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    let mut walk = SiteWalk::default();
+    let mut walk = SiteWalk {
+        real_root: fs::canonicalize(root)?,
+        ..SiteWalk::default()
+    };
     walk.directories.push(SiteDirectory {
         path: root.into(),
         identity: identity(&metadata),
     });
     walk.above.push(identity(&metadata));
     for name in DIRECTORIES.into_iter().chain([CONFIG]) {
-        walk.one(name.into(), root.join(name), fs::metadata(root.join(name)));
+        let path = root.join(name);
+        let metadata = fs::symlink_metadata(&path);
+        walk.one(name.into(), path, metadata);
     }
     Ok(walk)
 }
 
 impl SiteWalk {
+    /// Adds a file or directory, or the target of a symbolic link.
     fn one(&mut self, name: String, path: PathBuf, metadata: io::Result<Metadata>) {
-        let metadata = match metadata {
-            Ok(metadata) => metadata,
+        let target = match metadata {
+            Ok(metadata) if metadata.is_symlink() => self.target(&path),
+            other => other.map(Some),
+        };
+        let metadata = match target {
+            Ok(Some(metadata)) => metadata,
+            Ok(None) => {
+                let why = "it is a symbolic link that leaves the site".into();
+                return self.unreachable.push((name, why));
+            }
             Err(error) => return self.report(&path, name, &error),
         };
         if metadata.is_dir() && name != CONFIG {
@@ -66,6 +82,14 @@ impl SiteWalk {
         } else if metadata.is_file() && !DIRECTORIES.contains(&name.as_str()) {
             self.file(name, path, metadata);
         }
+    }
+
+    /// Returns the metadata of a link's target. Returns `None` if it is outside the site: whoever may change the site's files
+    /// could otherwise read any file of this host.
+    fn target(&self, link: &Path) -> io::Result<Option<Metadata>> {
+        let target = fs::canonicalize(link)?;
+        let is_inside = target.starts_with(&self.real_root);
+        is_inside.then(|| fs::symlink_metadata(&target)).transpose()
     }
 
     fn file(&mut self, name: String, path: PathBuf, metadata: Metadata) {
@@ -123,11 +147,7 @@ impl SiteWalk {
             let why = "its name is not UTF-8".into();
             return self.unreachable.push((shown, why));
         }
-        let metadata = match entry.metadata() {
-            Ok(metadata) if metadata.is_symlink() => fs::metadata(entry.path()),
-            other => other,
-        };
-        self.one(shown, entry.path(), metadata);
+        self.one(shown, entry.path(), entry.metadata());
     }
 
     /// Reports a file or directory that cannot be read. A missing one is not reported: it was removed during the

@@ -8,7 +8,8 @@ use std::{
 use anyhow::Context;
 
 use crate::{
-    model::ServerConfig,
+    disk::secrets,
+    model::{SecretText, ServerConfig},
     net::{
         http::{self, Advertise, Guard, Limits, Listener},
         ports, tftp,
@@ -43,12 +44,10 @@ impl Listeners {
             (None, _) => listen_by_default(warnings)?,
         };
         let operator = options.operator.unwrap_or(listen_addresses.operators);
-        let token = config.operator.token_file.as_ref().map(|file| {
-            let path = root.join(&file.value);
-            std::fs::read_to_string(&path)
-                .with_context(|| format!("`{}` cannot be read", path.display()))
-        });
-        let guard = Guard::new(operator, token.transpose()?.as_deref())?;
+        let token_file = config.operator.token_file.as_ref();
+        let token = token_file.map(|file| secrets::token(&root.join(&file.value)));
+        let token = token.transpose().context("`token-file`")?;
+        let guard = Guard::new(operator, token.as_ref().map(SecretText::expose))?;
         let texts = config
             .http
             .advertise

@@ -14,7 +14,7 @@ use crate::{
     },
     model::{PasswordHash, Repo, RepoName, Settings, Spanned, TaskName},
     render::{self, ExternalInputs, Library, RepoContents, TreeFile},
-    serve::reload::loaders,
+    serve::reload::{loaders, protected},
     site::{Diagnostic, Site, detect_repo},
 };
 
@@ -23,6 +23,8 @@ pub(crate) struct Lookup {
     root: PathBuf,
     passwords: PasswordHashCache,
     images: Arc<ImageRegistry>,
+    /// The state directory, if it is not the one that the site names.
+    pub(super) state: Option<PathBuf>,
 }
 
 impl Lookup {
@@ -32,6 +34,7 @@ impl Lookup {
             root: root.into(),
             passwords: PasswordHashCache::new(key),
             images,
+            state: None,
         }
     }
 
@@ -61,6 +64,12 @@ impl Lookup {
             Diagnostic::error(error.to_string(), paths.secrets.as_ref().map(|at| at.span))
         }));
         self.read_passwords(site, &mut outside, &mut diagnostics);
+        diagnostics.extend(protected::overlaps(
+            &self.root,
+            site,
+            self.state.as_deref(),
+            &self.images,
+        ));
         let sources = self.sources(site, &mut outside);
         read_files(site, library, &sources, &mut outside);
         diagnostics.extend(loaders::missing(&self.root, site));

@@ -92,9 +92,9 @@ impl SiteLoader {
         site::read_config(files, &mut self.cache)
     }
 
-    /// Sets the HTTP port for machines, once it is bound.
-    pub fn set_port(&mut self, port: u16) {
-        self.port = Some(port);
+    /// Sets what is known once the server has begun: its HTTP port for machines, and its state directory.
+    pub(crate) fn set_server(&mut self, port: u16, state: &Path) {
+        (self.port, self.lookup.state) = (Some(port), Some(state.into()));
     }
 
     /// Loads the site's files.

@@ -6,6 +6,7 @@
 pub(crate) mod bases;
 pub(crate) mod loaders;
 pub(crate) mod external;
+mod protected;
 pub(crate) mod render_cache;
 pub mod load;
 pub(crate) mod replay;
