@@ -55,6 +55,34 @@ async fn a_boot_request_is_parsed_with_its_addresses() {
 }
 
 #[tokio::test]
+async fn machines_do_not_send_what_browsers_send() {
+    let server = machines(Fake::default());
+    for header in [
+        "Origin: http://evil.example\r\n",
+        "origin: null\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: none\r\n",
+    ] {
+        for path in [
+            "/boot?mac=00-50-56-aa-bb-01",
+            "/boot.ipxe",
+            &format!("/t/{TOKEN}/stage/failed"),
+            "/healthz",
+            "/nothing",
+        ] {
+            let answer = server.ask("GET", path, header).await;
+            assert_whole(&answer);
+            assert_eq!(
+                (status(&answer), body(&answer)),
+                (403, "this port is for machines, not for web browsers\n"),
+                "{path} {header}"
+            );
+        }
+    }
+    assert_eq!(server.fake.requests(), []);
+}
+
+#[tokio::test]
 async fn the_entry_script_has_the_address_of_the_request() {
     let server = machines(Fake::default());
     let script = format!("#!ipxe\nchain http://{}/boot\n", server.address);

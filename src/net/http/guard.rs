@@ -1,4 +1,4 @@
-//! Access control of the operators' listener.
+//! Access control of the operators' listener, and the refusal of web browsers by the machines' listener.
 //!
 //! Without a token, only requests from this host are allowed. Requests that a web page of another site causes are refused: such
 //! a page cannot set `Host`, send JSON without a preflight, or hide its origin.
@@ -120,6 +120,12 @@ fn is_local(host: &str) -> bool {
         .and_then(|host| host.strip_suffix(']'));
     let literal = unbracketed.unwrap_or(host).parse::<IpAddr>();
     host == "localhost" || literal.is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// Returns whether a web browser sends this request. A page could otherwise make the browser of a user request `/boot`, from an
+/// address in the network of the machines.
+pub(super) fn is_of_browser(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) || headers.contains_key(SEC_FETCH_SITE)
 }
 
 /// Requires that a request does not come from a web page of another site.

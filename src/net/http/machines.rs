@@ -25,7 +25,7 @@ use super::{
     DocumentRequest, EntryRequest, FileReply, Limits, Listener, LoaderRequest, MbootRequest, Peer,
     Reply, RepoRequest, ServerHealth, Stop,
     body::ResponseBody,
-    connection, file, listen,
+    connection, file, guard, listen,
     path::{MAX_LINE, MachineRoute, RouteError},
     pool::BufferPool,
     query,
@@ -96,6 +96,12 @@ impl<B: Backend> ConnectionHandler<B> {
             return closing(text(
                 StatusCode::LENGTH_REQUIRED,
                 "Content-Length required\n",
+            ));
+        }
+        if guard::is_of_browser(request.headers()) {
+            return closing(text(
+                StatusCode::FORBIDDEN,
+                "this port is for machines, not for web browsers\n",
             ));
         }
         let route = match MachineRoute::parse(request.uri()) {
