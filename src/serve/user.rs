@@ -1,6 +1,7 @@
 //! Switches from root to the site's user.
 
 use std::{
+    ffi::OsString,
     fs,
     os::unix::fs::chown,
     path::{Path, PathBuf},
@@ -14,6 +15,9 @@ use crate::{
     model::ServerConfig,
     site::{self, LoadCache, Severity, SiteFiles},
 };
+
+/// Where programs are searched if the server itself has no `PATH`.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The file with the server's own settings.
 const CONFIG: &str = "bootwright.toml";
@@ -129,18 +133,39 @@ fn set_capabilities(capabilities: &[u32]) -> std::io::Result<()> {
 /// Returns the IDs of a user and of its primary group. They are read from /etc/passwd, because a statically linked program
 /// cannot use the name service.
 pub(crate) fn ids(name: &str) -> anyhow::Result<(u32, u32)> {
-    let users = fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
-    let fields = users
-        .lines()
-        .map(|line| line.split(':').collect::<Vec<_>>());
-    let user = fields
-        .into_iter()
-        .find(|fields| fields.first() == Some(&name));
+    let user = user_where(|fields| fields.first().is_some_and(|field| field == name))?;
     let user = user.with_context(|| format!("there is no user `{name}` in /etc/passwd"))?;
     let number = |at: usize| user.get(at).and_then(|text| text.parse().ok());
     number(2)
         .zip(number(3))
         .with_context(|| format!("the line of `{name}` in /etc/passwd is invalid"))
+}
+
+/// Returns the environment for a program that the server starts: like that of cron, and nothing of the server's own but `PATH`.
+/// The server's may contain credentials and the sockets of its service manager.
+pub(crate) fn program_environment() -> anyhow::Result<[(&'static str, OsString); 5]> {
+    let id = nix::unistd::geteuid().to_string();
+    // In a container there may be no user of this number.
+    let user = user_where(|fields| fields.get(2) == Some(&id))?;
+    let field = |at: usize| user.as_ref().and_then(|user| user.get(at)).cloned();
+    let name: OsString = field(0).unwrap_or(id).into();
+    let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+    Ok([
+        ("HOME", field(5).unwrap_or_else(|| "/".into()).into()),
+        ("LOGNAME", name.clone()),
+        ("USER", name),
+        ("PATH", path),
+        ("SHELL", "/bin/sh".into()),
+    ])
+}
+
+/// Returns the fields of the first user in /etc/passwd for which `is_wanted` returns true.
+fn user_where(is_wanted: impl Fn(&[String]) -> bool) -> anyhow::Result<Option<Vec<String>>> {
+    let users = fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
+    let mut users = users
+        .lines()
+        .map(|line| line.split(':').map(str::to_owned).collect::<Vec<_>>());
+    Ok(users.find(|fields| is_wanted(fields)))
 }
 
 fn chown_tree(path: &Path, uid: u32, gid: u32) -> std::io::Result<()> {

@@ -16,6 +16,7 @@ use tokio::{
 use crate::control::{HookCall, RetryState};
 use crate::serve::engine::Engine;
 use crate::serve::operator::views;
+use crate::serve::user;
 
 /// The time limit of a program.
 const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -128,8 +129,11 @@ async fn run_hook(root: &Path, hook_call: &HookCall, limit: Duration) -> Result<
         false => program.into(),
     };
     let shown = program.to_string_lossy().into_owned();
+    let environment = user::program_environment().map_err(|error| format!("{error:#}"))?;
     let started = Command::new(&program)
         .args(arguments)
+        .env_clear()
+        .envs(environment)
         .current_dir(root)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -246,6 +250,29 @@ mod tests {
         }
         let late = run_script("sleep 60", "", Duration::from_secs(1)).await;
         assert_eq!(late, Err("it took longer than 1 s".into()));
+    }
+
+    #[tokio::test]
+    async fn a_program_has_a_clean_environment() {
+        let names =
+            "tr '\\0' '\\n' </proc/$$/environ | cut -d= -f1 | sort | tr '\\n' ' ' >&2; exit 1";
+        let own = std::env::var_os("CARGO_MANIFEST_DIR");
+        assert!(own.is_some(), "this process has more");
+        for (script, expected) in [
+            (names, "HOME LOGNAME PATH SHELL USER"),
+            (
+                "[ \"$HOME\" = \"$(getent passwd \"$(id -u)\" | cut -d: -f6)\" ] && exit 5",
+                "exit status: 5",
+            ),
+            (
+                "[ \"$USER $LOGNAME\" = \"$(id -un) $(id -un)\" ] && exit 6",
+                "exit status: 6",
+            ),
+        ] {
+            let outcome = run_script(script, "", Duration::from_secs(30)).await;
+            let reason = outcome.unwrap_err();
+            assert_eq!(reason.trim_start_matches("exit status: 1: "), expected);
+        }
     }
 
     #[tokio::test]
