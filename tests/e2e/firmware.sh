@@ -197,6 +197,8 @@ END
 }
 
 serve() {
+    # What an earlier server has written does not count.
+    rm -f "$work/serve.log"
     "$bootwright" serve "$work/site" >"$work/serve.log" 2>&1 &
     server=$!
     pids+=("$server")
