@@ -43,7 +43,7 @@ fn a_repo_may_neither_contain_nor_be_in_a_protected_directory() {
     symlink("../../state", root.join("own/link")).unwrap();
     let (secrets, state) = (root.join("secrets"), around.join("state"));
     let part = |name: &str| root.join(name);
-    let cases: [(&str, &str, &str, &Path); 14] = [
+    let cases: [(&str, &str, &str, &Path); 15] = [
         ("/", "contains", "the secrets directory", &secrets),
         ("everything", "contains", "the secrets directory", &secrets),
         (".", "contains", "the secrets directory", &secrets),
@@ -60,6 +60,7 @@ fn a_repo_may_neither_contain_nor_be_in_a_protected_directory() {
         ("own/link", "is in", "the state directory", &state),
         ("../state/attempts", "is in", "the state directory", &state),
         ("../state/none", "is in", "the state directory", &state),
+        ("none/../../state", "is in", "the state directory", &state),
         ("policies.d/nodes", "is in", "the site", &part("policies.d")),
         ("templates", "is in", "the site", &part("templates")),
         (".git/objects", "is in", "the site", &part(".git")),

@@ -22,8 +22,8 @@ pub struct RenderJob {
     /// The machine's address from a pool.
     address: Option<IpAddr>,
     facts: Facts,
-    platform: Option<Platform>,
-    arch: Option<Arch>,
+    /// Only what rendering reads: the firmware and the architecture.
+    report: Report,
     urls: Urls,
     attempt: u32,
 }
@@ -76,8 +76,11 @@ impl Transaction<'_> {
             facts: machine
                 .map(|machine| machine.facts.clone())
                 .unwrap_or_default(),
-            platform: report.platform,
-            arch: report.arch,
+            report: Report {
+                platform: report.platform,
+                arch: report.arch,
+                ..Report::default()
+            },
             urls: Urls {
                 base: base.to_owned(),
                 token: self.server.token(target.attempt).to_string(),
@@ -104,16 +107,11 @@ impl RenderJob {
         if let Some(error) = first_error(&found) {
             return Err(RenderError::Invalid(error));
         }
-        let report = Report {
-            platform: self.platform,
-            arch: self.arch,
-            ..Report::default()
-        };
         snapshot
             .render(
                 &resolved,
                 &self.facts,
-                &report,
+                &self.report,
                 self.urls.clone(),
                 self.attempt,
             )

@@ -224,8 +224,8 @@ pub fn rewrite(
         }
     }
     if !missing.is_empty() {
-        let missing = missing.iter();
         return Err(missing
+            .iter()
             .map(|path| format!("boot.cfg names `{path}`, which the image does not have"))
             .collect());
     }

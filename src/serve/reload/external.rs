@@ -64,13 +64,7 @@ impl Lookup {
             Diagnostic::error(error.to_string(), paths.secrets.as_ref().map(|at| at.span))
         }));
         self.read_passwords(site, &mut outside, &mut diagnostics);
-        diagnostics.extend(protected::overlaps(
-            &self.root,
-            site,
-            self.state.as_deref(),
-            &self.images,
-        ));
-        let sources = self.sources(site, &mut outside);
+        let sources = self.sources(site, &mut outside, &mut diagnostics);
         read_files(site, library, &sources, &mut outside);
         diagnostics.extend(loaders::missing(&self.root, site));
         (outside, diagnostics)
@@ -102,10 +96,20 @@ impl Lookup {
         }
     }
 
-    fn sources(&self, site: &Site, outside: &mut ExternalInputs) -> BTreeMap<RepoName, RepoSource> {
+    fn sources(
+        &self,
+        site: &Site,
+        outside: &mut ExternalInputs,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> BTreeMap<RepoName, RepoSource> {
+        let protected = protected::protected_paths(&self.root, site, self.state.as_deref());
         let mut sources = BTreeMap::new();
         for (name, repo) in &site.repos {
-            let view = match source(&self.root, site, repo, &self.images) {
+            let source = source(&self.root, site, repo, &self.images);
+            if let Some(RepoSource::Directory(directory)) = &source {
+                diagnostics.extend(protected::overlap(repo, directory.root(), &protected));
+            }
+            let view = match source {
                 None => match &repo.body.url {
                     Some(url) => RepoContents::Url(url.value.trim_end_matches('/').into()),
                     None => continue,

@@ -1,46 +1,26 @@
 //! Directories that no repo may serve to machines: the files of the site, its state and its secrets.
 
-use std::{
-    ffi::OsString,
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Component, Path, PathBuf};
 
 use crate::{
-    disk::{
-        repo::{ImageRegistry, RepoSource},
-        site::DIRECTORIES,
-    },
+    disk::site::DIRECTORIES,
     model::Repo,
-    serve::{reload::external, site_id},
+    serve::site_id,
     site::{Diagnostic, Site},
 };
 
 /// A directory or file that machines may not read.
-struct ProtectedPath {
+pub(super) struct ProtectedPath {
     what: &'static str,
     path: PathBuf,
 }
 
-/// Returns an error for each repo whose directory contains a protected path, or is in one. `state` is the state directory if it
-/// is not the one that the site names.
-pub(super) fn overlaps(
+/// Returns the paths that no repo may serve. `state` is the state directory if it is not the one that the site names.
+pub(super) fn protected_paths(
     root: &Path,
     site: &Site,
     state: Option<&Path>,
-    images: &ImageRegistry,
-) -> Vec<Diagnostic> {
-    let protected = protected_paths(root, site, state);
-    let repos = site.repos.values();
-    repos
-        .filter_map(|repo| match external::source(root, site, repo, images)? {
-            RepoSource::Directory(directory) => overlap(repo, directory.root(), &protected),
-            RepoSource::Image(_) => None,
-        })
-        .collect()
-}
-
-fn protected_paths(root: &Path, site: &Site, state: Option<&Path>) -> Vec<ProtectedPath> {
+) -> Vec<ProtectedPath> {
     let protected = |what, path: &Path| ProtectedPath {
         what,
         path: real_path(path),
@@ -60,7 +40,12 @@ fn protected_paths(root: &Path, site: &Site, state: Option<&Path>) -> Vec<Protec
     list
 }
 
-fn overlap(repo: &Repo, directory: &Path, protected: &[ProtectedPath]) -> Option<Diagnostic> {
+/// Returns an error if the directory of a repo contains a protected path, or is in one.
+pub(super) fn overlap(
+    repo: &Repo,
+    directory: &Path,
+    protected: &[ProtectedPath],
+) -> Option<Diagnostic> {
     let directory = real_path(directory);
     let found = protected.iter().find(|protected| {
         protected.path.starts_with(&directory) || directory.starts_with(&protected.path)
@@ -82,25 +67,15 @@ fn overlap(repo: &Repo, directory: &Path, protected: &[ProtectedPath]) -> Option
     )
 }
 
-/// The path without symbolic links. A part that does not exist is kept as written.
+/// The path without `..` and symbolic links. A part that does not exist is kept as written.
 fn real_path(path: &Path) -> PathBuf {
-    let mut existing = path;
-    let mut rest: Vec<OsString> = Vec::new();
-    loop {
-        match existing.canonicalize() {
-            Ok(real) => {
-                return real
-                    .iter()
-                    .chain(rest.iter().rev().map(OsString::as_os_str))
-                    .collect();
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(_) => return path.into(),
+    let mut real = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(real.pop()),
+            other => real.push(other),
         }
-        let (Some(parent), Some(name)) = (existing.parent(), existing.file_name()) else {
-            return path.into();
-        };
-        rest.push(name.into());
-        existing = parent;
+        real = real.canonicalize().unwrap_or(real);
     }
+    real
 }
