@@ -17,6 +17,16 @@ pub struct EventTraits {
     pub severity: EventSeverity,
     /// Whether the server's own log shows it. The others repeat what another line shows.
     pub logged: bool,
+    pub role: EventRole,
+}
+
+/// Whether an event changes what the server decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventRole {
+    /// It does, so it stays in the journal.
+    Decides,
+    /// It only reports. It has a budget, and is removed from the journal after `keep` of `[journal]`.
+    Reports,
 }
 
 /// How an event is highlighted.
@@ -31,55 +41,65 @@ pub enum EventSeverity {
 impl Event {
     pub fn traits(&self) -> EventTraits {
         use Event::{Delivery, Lease, Machine, Site};
+        use EventRole::{Decides, Reports};
         use EventSeverity::{Error, Normal, Success, Warning};
-        let (durable, severity, logged) = match self {
-            Machine(M::Seen { .. } | M::Named { .. } | M::Facts { .. }) => (true, Normal, false),
-            Machine(M::Merged { .. } | M::Bound { .. } | M::Attempt { .. }) => (true, Normal, true),
+        let (durable, severity, logged, role) = match self {
+            Machine(M::Seen { .. } | M::Named { .. } | M::Facts { .. }) => {
+                (true, Normal, false, Decides)
+            }
+            Machine(M::Merged { .. } | M::Bound { .. } | M::Attempt { .. }) => {
+                (true, Normal, true, Decides)
+            }
             Machine(
                 M::Dropped { .. } | M::Dhcp { .. } | M::Fetched { .. } | M::Unfetched { .. },
-            ) => (false, Normal, true),
-            Machine(M::Boot { .. } | M::Remark { .. }) => (false, Normal, true),
-            Machine(M::HandOut { .. }) => (false, Normal, false),
-            Machine(M::Serving { .. }) => (true, Normal, false),
-            Machine(M::Document { .. }) => (true, Normal, true),
-            Machine(M::Aborted { .. }) => (true, Warning, true),
+            ) => (false, Normal, true, Reports),
+            Machine(M::Boot { .. } | M::Remark { .. }) => (false, Normal, true, Reports),
+            Machine(M::HandOut { .. }) => (false, Normal, false, Reports),
+            Machine(M::Serving { .. }) => (true, Normal, false, Decides),
+            Machine(M::Document { .. }) => (true, Normal, true, Decides),
+            Machine(M::Aborted { .. }) => (true, Warning, true, Decides),
             Machine(M::Stage {
                 stage: Stage::Failed | Stage::NoDisk,
                 ..
-            }) => (true, Error, true),
-            Machine(M::Stage { .. }) => (true, Success, true),
-            Machine(M::Overdue { .. }) => (false, Error, true),
-            Machine(M::GaveUp { .. }) => (true, Error, true),
-            Machine(M::Closed { .. }) => (true, Normal, true),
+            }) => (true, Error, true, Decides),
+            Machine(M::Stage { .. }) => (true, Success, true, Decides),
+            // It changes the state that is displayed.
+            Machine(M::Overdue { .. }) => (false, Error, true, Decides),
+            Machine(M::GaveUp { .. }) => (true, Error, true, Decides),
+            Machine(M::Closed { .. }) => (true, Normal, true, Decides),
+            // The first one of an attempt decides: see `retention`.
             Machine(M::Log {
                 level: LogLevel::Error,
                 ..
-            }) => (true, Error, true),
+            }) => (true, Error, true, Reports),
             Machine(M::Log {
                 level: LogLevel::Warning,
                 ..
-            }) => (true, Warning, true),
-            Machine(M::Log { .. }) => (true, Normal, true),
-            Machine(M::DeadToken { .. }) => (false, Warning, true),
-            Machine(M::Held { .. }) => (true, Warning, true),
+            }) => (true, Warning, true, Reports),
+            Machine(M::Log { .. }) => (true, Normal, true, Reports),
+            Machine(M::DeadToken { .. }) => (false, Warning, true, Reports),
+            Machine(M::Held { .. }) => (true, Warning, true, Decides),
             Machine(
                 M::Released { .. } | M::Reinstall {} | M::Marked { .. } | M::Forgotten { .. },
-            ) => (true, Normal, true),
-            Machine(M::Unrendered { .. }) => (false, Error, true),
-            Lease(L::Granted { .. } | L::Ended { .. }) => (true, Normal, true),
-            Delivery(D::Due { .. } | D::Delivered { .. }) => (true, Normal, true),
-            Delivery(D::Undelivered { .. }) => (false, Warning, true),
-            Delivery(D::Undeliverable { .. }) => (true, Warning, true),
-            Site(S::Started { .. }) => (true, Normal, false),
-            Site(S::Stopped {}) => (false, Normal, true),
-            Site(S::Reloaded { .. }) => (false, Normal, false),
-            Site(S::Paused {} | S::Resumed {} | S::StateDeclared { .. }) => (true, Normal, true),
-            Site(S::StateLost { .. }) => (true, Error, true),
+            ) => (true, Normal, true, Decides),
+            Machine(M::Unrendered { .. }) => (false, Error, true, Reports),
+            Lease(L::Granted { .. } | L::Ended { .. }) => (true, Normal, true, Decides),
+            Delivery(D::Due { .. } | D::Delivered { .. }) => (true, Normal, true, Decides),
+            Delivery(D::Undelivered { .. }) => (false, Warning, true, Reports),
+            Delivery(D::Undeliverable { .. }) => (true, Warning, true, Decides),
+            Site(S::Started { .. }) => (true, Normal, false, Reports),
+            Site(S::Stopped {}) => (false, Normal, true, Reports),
+            Site(S::Reloaded { .. }) => (false, Normal, false, Reports),
+            Site(S::Paused {} | S::Resumed {} | S::StateDeclared { .. }) => {
+                (true, Normal, true, Decides)
+            }
+            Site(S::StateLost { .. }) => (true, Error, true, Decides),
         };
         EventTraits {
             durable,
             severity,
             logged,
+            role,
         }
     }
 

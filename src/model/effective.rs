@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    Accept, BootOrder, Bridge, ConfirmNeighbour, Deadlines, DhcpConfig, DhcpMode, HttpConfig,
-    LimitsConfig, LinkSettings, LocalBoot, NetworkBody, NodeBody, OperatorConfig, PathsConfig,
-    Rule, Settings, TftpConfig, TimeSpan, UndeclaredMode, User,
+    Accept, BootOrder, Bridge, ByteSize, ConfirmNeighbour, Deadlines, DhcpConfig, DhcpMode,
+    HttpConfig, JournalConfig, LimitsConfig, LinkSettings, LocalBoot, NetworkBody, NodeBody,
+    OperatorConfig, PathsConfig, Rule, Settings, TftpConfig, TimeSpan, UndeclaredMode, User,
 };
 
 macro_rules! effective {
@@ -106,5 +106,9 @@ effective! {
         "discovered" discovered: u32 = 5_000u32,
         "connections" connections: u32 = 8_192u32,
         "connections-per-address" connections_per_address: u32 = 1_024u32,
+    }
+    "[journal]" JournalConfig => EffectiveJournal {
+        "keep" keep: Duration = TimeSpan::hours(90 * 24),
+        "max" max: ByteSize = ByteSize(512 << 20),
     }
 }

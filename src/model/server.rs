@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{List, Spanned};
+use super::{ByteSize, List, Spanned, TimeSpan};
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
@@ -29,6 +29,7 @@ tables! {
         tftp: TftpConfig,
         paths: PathsConfig,
         limits: LimitsConfig,
+        journal: JournalConfig,
         run: RunConfig,
     }
     /// `[http]`: the listener for machines.
@@ -84,6 +85,13 @@ tables! {
         connections: Option<Spanned<u32>>,
         /// The maximum number of connections from one address, except loopback.
         connections_per_address: Option<Spanned<u32>>,
+    }
+    /// `[journal]`.
+    JournalConfig {
+        /// How long events that only report are kept.
+        keep: Option<Spanned<TimeSpan>>,
+        /// The size of the journal above which the oldest of them are removed earlier.
+        max: Option<Spanned<ByteSize>>,
     }
     /// `[run]`.
     RunConfig {

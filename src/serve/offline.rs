@@ -73,7 +73,7 @@ impl Offline {
     fn log(&mut self, name: &str, after: Option<&str>) -> Result<Bytes, ApiError> {
         let ids = views::ids(&self.transaction(), name)?;
         match &self.state {
-            Some(state) => views::log(&state.journal(), &ids, after),
+            Some(state) => views::log(&state.journal(), &ids, after, None),
             None => Ok(Bytes::new()),
         }
     }

@@ -20,7 +20,9 @@ use crate::{
     },
     serve::{
         Banner,
-        background::{addresses, deliveries, dhcp_silence, follow_site, images, probe, rogue_dhcp},
+        background::{
+            addresses, compaction, deliveries, dhcp_silence, follow_site, images, probe, rogue_dhcp,
+        },
         engine::Engine,
         listen::{
             dhcp,
@@ -204,6 +206,7 @@ fn background(
     let mut tasks = vec![
         tokio::spawn(tick(engine.clone())),
         tokio::spawn(checkpoints(engine.clone())),
+        tokio::spawn(compaction::run(engine.clone())),
         tokio::spawn(probe::run(engine.clone(), parts.probe_interval)),
         tokio::spawn(images::run(engine.clone())),
         tokio::spawn(loaders(engine.clone())),

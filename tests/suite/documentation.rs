@@ -11,8 +11,9 @@ use bootwright::{
     control::Diagnosis,
     model::{
         self, Bond, Bridge, Deadlines, DhcpConfig, DiskSelector, HookBody, HttpConfig, Interface,
-        LimitsConfig, NetworkBody, NodeBody, OperatorConfig, PathsConfig, Repo, RepoBody, Route,
-        Rule, RunConfig, ServerConfig, Settings, TagBody, TftpConfig, TimeSpan, User, Vlan,
+        JournalConfig, LimitsConfig, NetworkBody, NodeBody, OperatorConfig, PathsConfig, Repo,
+        RepoBody, Route, Rule, RunConfig, ServerConfig, Settings, TagBody, TftpConfig, TimeSpan,
+        User, Vlan,
     },
     site::{self, Diagnostic, LoadCache, Site, SiteFiles, fields_of},
 };
@@ -84,7 +85,7 @@ const LINKS: [&str; 4] = ["interface", "bond", "vlan", "bridge"];
 
 #[test]
 fn every_key_is_documented_and_every_documented_key_exists() {
-    let objects: [(&str, &[&str]); 24] = [
+    let objects: [(&str, &[&str]); 25] = [
         ("defaults", fields_of::<Settings>()),
         ("repo", fields_of::<RepoBody>()),
         ("network", fields_of::<NetworkBody>()),
@@ -109,6 +110,7 @@ fn every_key_is_documented_and_every_documented_key_exists() {
         ("[tftp]", fields_of::<TftpConfig>()),
         ("[paths]", fields_of::<PathsConfig>()),
         ("[limits]", fields_of::<LimitsConfig>()),
+        ("[journal]", fields_of::<JournalConfig>()),
         ("[run]", fields_of::<RunConfig>()),
     ];
     let reference = page("configuration");
@@ -231,7 +233,9 @@ fn code_blocks(text: &str) -> Vec<(&str, String)> {
 
 /// Whether a block is part of `bootwright.toml`.
 fn is_server_config(block: &str) -> bool {
-    let tables = ["http", "operator", "dhcp", "tftp", "paths", "limits", "run"];
+    let tables = [
+        "http", "operator", "dhcp", "tftp", "paths", "limits", "journal", "run",
+    ];
     let mut lines = block.lines();
     let starts = tables.map(|table| format!("[{table}]"));
     lines.any(|line| line.starts_with("site-id =") || starts.iter().any(|start| start == line))

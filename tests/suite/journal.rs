@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use bootwright::disk::journal::{self, Journal, JournalEntry, JournalOptions, Position};
+use bootwright::disk::journal::{
+    self, Compaction, Journal, JournalEntry, JournalFollower, JournalOptions, Position, Retention,
+};
 
 use crate::support::{child, needs::needs};
 
@@ -229,23 +231,45 @@ fn the_journal_can_be_followed_across_segments() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(dir.path(), Path::new("site"), options()).unwrap();
     assert_eq!(journal::last(dir.path()).unwrap(), None);
-    let mut position = Position::default();
+    let (mut follower, begin) = JournalFollower::from_end(dir.path()).unwrap();
+    assert_eq!(begin, Position::default());
     let mut followed = Vec::new();
     for round in 0..30 {
         let batch = (round * 10..round * 10 + 10).map(|number| entry(number, true));
         journal.append(batch.collect()).wait().unwrap();
         // Slower than it is written, for some time.
-        let part = journal::tail(dir.path(), position, 9).unwrap();
-        position = part.next;
-        followed.extend(part.lines.iter().map(|line| number(line)));
+        let lines = follower.lines(9).unwrap();
+        followed.extend(lines.iter().map(|line| number(line)));
+        if round == 15 {
+            // The follower keeps the segment that it reads; the next ones are compacted.
+            journal.checkpoint(b"0".into()).wait().unwrap();
+            let retention = Retention {
+                max: 0,
+                is_expired: &|_| true,
+                retained: &|lines| lines.iter().map(|line| number(line) % 10 == 3).collect(),
+            };
+            while let Compaction::Compacted { .. } = journal.compact(&retention).unwrap() {}
+        }
     }
-    let rest = journal::tail(dir.path(), position, usize::MAX).unwrap();
-    followed.extend(rest.lines.iter().map(|line| number(line)));
-    assert_eq!(followed, (0..300).collect::<Vec<_>>());
-    assert_eq!(rest.next, journal::end(dir.path()).unwrap());
-    let nothing = journal::tail(dir.path(), rest.next, usize::MAX).unwrap();
-    assert_eq!((nothing.lines.len(), nothing.next), (0, rest.next));
-    assert!(rest.next.segment > 3, "{rest:?}");
+    let rest = follower.lines(usize::MAX).unwrap();
+    followed.extend(rest.iter().map(|line| number(line)));
+    let (_, end) = JournalFollower::from_end(dir.path()).unwrap();
+    assert!(end.segment > 3, "{end:?}");
+    assert!(followed.is_sorted(), "{followed:?}");
+    let missing: Vec<u64> = (0..300)
+        .filter(|number| !followed.contains(number))
+        .collect();
+    assert!(
+        missing
+            .iter()
+            .all(|number| number % 10 != 3 && *number < 160),
+        "{missing:?}"
+    );
+    assert!(missing.len() < 150, "{missing:?}");
+    assert_eq!(follower.lines(usize::MAX).unwrap(), [""; 0]);
+    journal.append(vec![entry(300, true)]).wait().unwrap();
+    assert_eq!(follower.lines(usize::MAX).unwrap().len(), 1);
+    journal.append(vec![entry(299, true)]).wait().unwrap();
     let last = journal::last(dir.path()).unwrap();
     assert_eq!(last.as_deref().map(number), Some(299));
 }
@@ -263,9 +287,9 @@ fn the_lines_of_one_machine_are_found() {
             .wait()
             .unwrap();
     }
-    let lines = journal::lines_of(dir.path(), 3).unwrap();
+    let lines = journal::lines_of(dir.path(), 3, None).unwrap();
     let found: Vec<_> = lines.map(|line| number(&line.unwrap())).collect();
     let expected: Vec<_> = (0..5).chain(25..30).map(|round| round * 10 + 3).collect();
     assert_eq!(found, expected);
-    assert_eq!(journal::lines_of(dir.path(), 99).unwrap().count(), 0);
+    assert_eq!(journal::lines_of(dir.path(), 99, None).unwrap().count(), 0);
 }

@@ -37,7 +37,7 @@ fn lines(list: &[(&str, &[u8])]) -> Vec<String> {
 
 #[test]
 fn each_error_has_its_own_report() {
-    let cases: [(&str, &str, &str); 14] = [
+    let cases: [(&str, &str, &str); 15] = [
         (
             "policies.d/a.toml",
             "[node.a]\nhostnme = \"x\"\n",
@@ -225,6 +225,27 @@ error: expected a whole number, found text
   |
 2 | connections = "many"
   |               ^^^^^^
+"#,
+        ),
+        (
+            "bootwright.toml",
+            "[journal]\nkeep = \"59m\"\nmax = \"1MB\"\n",
+            r#"
+error: `keep` is too small
+ --> bootwright.toml:2:8
+  |
+2 | keep = "59m"
+  |        ^^^^^
+  |
+  = help: set at least `1h`
+
+error: `max` is too small
+ --> bootwright.toml:3:7
+  |
+3 | max = "1MB"
+  |       ^^^^^
+  |
+  = help: set at least `16MiB`
 "#,
         ),
     ];

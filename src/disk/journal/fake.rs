@@ -179,13 +179,11 @@ impl Storage for FakeDisk {
             .map(|content| content.bytes.len() as u64))
     }
 
-    fn read(&self, name: &str, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    fn reader(&self, name: &str, at: u64) -> io::Result<Box<dyn io::Read + Send>> {
         let state = lock(&self.0);
         let content = state.files.get(name).ok_or(io::ErrorKind::NotFound)?;
         let rest = content.bytes.get(at as usize..).unwrap_or_default();
-        let count = rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&rest[..count]);
-        Ok(count)
+        Ok(Box::new(io::Cursor::new(rest.to_vec())))
     }
 
     fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -249,6 +247,25 @@ impl Storage for FakeDisk {
             is_named: true,
         };
         state.files.insert(name.into(), content);
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = lock(&self.0);
+        state.check_crashed()?;
+        // It counts as one byte, so that a disk can crash before it.
+        state.admit(1).1?;
+        let content = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.files.insert(to.into(), content);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = lock(&self.0);
+        state.check_crashed()?;
+        let removed = state.files.remove(name);
+        let freed = removed.map_or(0, |content| content.bytes.len());
+        state.room = state.room.map(|room| room + freed);
         Ok(())
     }
 }

@@ -9,53 +9,64 @@ use super::{
     storage::{JournalDirectory, Storage},
 };
 
-/// Lines of the journal, and the position of the next ones.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct JournalTail {
-    pub lines: Vec<String>,
-    pub next: Position,
+/// Reads the lines that are written from now on. It keeps the segment that it reads open, so a compaction does not disturb it.
+pub struct JournalFollower {
+    storage: Arc<dyn Storage>,
+    segment: u64,
+    reader: Option<SegmentReader>,
 }
 
-/// Reads at most `max` lines from a position on; none when nothing was written since. An incomplete last line is left for
-/// the next call.
-pub fn tail(dir: &Path, from: Position, max: usize) -> io::Result<JournalTail> {
-    let storage: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
-    let mut part = JournalTail {
-        lines: Vec::new(),
-        next: from,
-    };
-    // A segment with a successor was complete when the names were listed.
-    for segment in layout::segments(&*storage)?.range(from.segment..) {
-        if part.next.segment != *segment {
-            part.next = Position {
-                segment: *segment,
-                offset: 0,
-            };
-        }
-        let mut reader = SegmentReader::new(&storage, *segment, part.next.offset);
-        while let Some(line) = reader.next()?.filter(|line| line.is_ended) {
-            if part.lines.len() == max {
-                return Ok(part);
+impl JournalFollower {
+    /// Follows the journal in `dir` from its end. Returns the position of that end as well.
+    pub fn from_end(dir: &Path) -> io::Result<(JournalFollower, Position)> {
+        let storage: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
+        let segment = layout::segments(&*storage)?.last().copied().unwrap_or(0);
+        let mut follower = JournalFollower {
+            storage,
+            segment,
+            reader: None,
+        };
+        let mut position = Position { segment, offset: 0 };
+        if segment > 0 {
+            let mut reader = SegmentReader::new(&follower.storage, segment, 0);
+            while let Some(line) = reader.next_ended()? {
+                position.offset = line.end();
             }
-            part.next.offset = line.end();
-            part.lines.extend(line.text().map(String::from));
+            follower.reader = Some(reader);
         }
+        Ok((follower, position))
     }
-    Ok(part)
+
+    /// Reads at most `max` lines; none when nothing was written since. An incomplete last line is left for the next call.
+    pub fn lines(&mut self, max: usize) -> io::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        // A segment with a successor was complete when the names were listed.
+        for segment in layout::segments(&*self.storage)?.range(self.segment..) {
+            if *segment != self.segment {
+                (self.segment, self.reader) = (*segment, None);
+            }
+            let reader = self
+                .reader
+                .get_or_insert_with(|| SegmentReader::new(&self.storage, *segment, 0));
+            while lines.len() < max
+                && let Some(line) = reader.next_ended()?
+            {
+                lines.extend(line.text().map(String::from));
+            }
+            if lines.len() == max {
+                break;
+            }
+        }
+        Ok(lines)
+    }
 }
 
-/// The position after the last complete line.
-pub fn end(dir: &Path) -> io::Result<Position> {
-    let storage: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
-    let Some(segment) = layout::segments(&*storage)?.last().copied() else {
-        return Ok(Position::default());
-    };
-    let mut offset = 0;
-    let mut reader = SegmentReader::new(&storage, segment, 0);
-    while let Some(line) = reader.next()?.filter(|line| line.is_ended) {
-        offset = line.end();
+impl std::fmt::Debug for JournalFollower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("JournalFollower")
+            .field(&self.segment)
+            .finish()
     }
-    Ok(Position { segment, offset })
 }
 
 /// Reads the last complete line; none when nothing was written yet.
@@ -75,21 +86,26 @@ pub fn last(dir: &Path) -> io::Result<Option<String>> {
     Ok(None)
 }
 
-/// Every line about one machine, read on demand. Segments that do not mention it according to the manifest are skipped.
+/// Every line about one machine, up to a position if there is one, read on demand. Segments that do not mention it according to
+/// the manifest are skipped.
 pub fn lines_of(
     dir: &Path,
     machine: u64,
+    until: Option<Position>,
 ) -> io::Result<impl Iterator<Item = io::Result<String>> + use<>> {
     let storage: Arc<dyn Storage> = Arc::new(JournalDirectory::new(dir));
     let manifest = segment::whole(&*storage, MANIFEST)?.unwrap_or_default();
     let manifest = Manifest::parse(&manifest);
     let may_mention = |segment: &u64| {
         let sealed = manifest.sealed(*segment);
-        sealed.is_none_or(|sealed| sealed.machines.contains(&machine))
+        let is_after = until.is_some_and(|until| *segment > until.segment);
+        !is_after && sealed.is_none_or(|sealed| sealed.machines.contains(&machine))
     };
     let mut ranges = Vec::new();
     for segment in layout::segments(&*storage)?.into_iter().filter(may_mention) {
-        let to = storage.length(&layout::name(segment))?.unwrap_or(0);
+        let length = storage.length(&layout::name(segment))?.unwrap_or(0);
+        let until = until.filter(|until| until.segment == segment);
+        let to = until.map_or(length, |until| until.offset.min(length));
         ranges.push(SegmentRange {
             segment,
             from: 0,

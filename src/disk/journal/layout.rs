@@ -27,6 +27,11 @@ pub(super) fn name(segment: u64) -> String {
     format!("{segment:08}.jsonl")
 }
 
+/// The name of a segment's compacted lines until they replace it.
+pub(super) fn compacted(segment: u64) -> String {
+    format!("compacted-{segment:08}")
+}
+
 /// The number of the segment whose file has this name.
 fn number(file: &str) -> Option<u64> {
     let digits = file.strip_suffix(".jsonl")?;
@@ -56,9 +61,24 @@ pub(super) enum ManifestRecord {
 pub(super) struct SealedSegment {
     pub(super) segment: u64,
     pub(super) bytes: u64,
+    /// The length before it was compacted. The file may still be the one from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) compacted_from: Option<u64>,
     /// The machines that it mentions, 16 hexadecimal digits each.
     #[serde(with = "hexadecimal")]
     pub(super) machines: BTreeSet<u64>,
+}
+
+impl SealedSegment {
+    /// Whether a file of this length is the segment, compacted or not.
+    pub(super) fn has_length(&self, length: u64) -> bool {
+        length == self.bytes || self.compacted_from == Some(length)
+    }
+
+    /// Whether a file of this length is the compacted segment.
+    pub(super) fn is_compacted(&self, length: u64) -> bool {
+        self.compacted_from.is_some() && length == self.bytes
+    }
 }
 
 impl ManifestRecord {

@@ -2,18 +2,19 @@
 //!
 //! ```text
 //! journal/
-//!   00000001.jsonl    segments; only the last one is written
+//!   00000001.jsonl      segments; only the last one is written
 //!   00000002.jsonl
-//!   manifest.jsonl    the segments, and the machines that each sealed one mentions
-//!   checkpoint        the state up to a position, so that a start is quick; may be deleted
-//!   cut-00000002-512  an incomplete line that was removed from the end of a segment after a crash
-//!   lock              the process that writes
+//!   manifest.jsonl      the segments, and the machines that each sealed one mentions
+//!   checkpoint          the state up to a position, so that a start is quick; may be deleted
+//!   compacted-00000001  the lines of a segment that stay, until they replace it
+//!   cut-00000002-512    an incomplete line that was removed from the end of a segment after a crash
+//!   lock                the process that writes
 //! ```
 //!
 //! One thread writes (`writer`). Lines that arrive while it is busy are written together and synced once, then all their
 //! [`Ticket`]s are completed: a durable line is on the disk before a reply that depends on it is sent. Opening the journal
-//! (`recover`) removes an incomplete line that a crash left and reports damage. This module does not interpret lines, except
-//! for the machines that they name.
+//! (`recover`) removes an incomplete line that a crash left and reports damage. Old segments are compacted (`compact`). This
+//! module does not interpret lines, except for the machines that they name.
 
 mod storage;
 mod layout;
@@ -24,20 +25,22 @@ mod scan;
 mod recover;
 mod ticket;
 mod queue;
+mod compact;
 mod writer;
 mod follow;
 
 use std::{
     io,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use super::atomic;
 use queue::{JournalQueue, WriterJob};
 use writer::JournalWriter;
 
-pub use follow::{JournalTail, end, last, lines_of, tail};
+pub use compact::{Compaction, Retention};
+pub use follow::{JournalFollower, last, lines_of};
 pub use layout::Position;
 pub use lock::{Lock, LockError};
 pub use replay::{Damage, JournalLines, Replay};
@@ -61,7 +64,8 @@ pub struct JournalOptions {
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        JournalOptions { segment: 16 << 20 }
+        // One segment is compacted in a fraction of a second, and in memory.
+        JournalOptions { segment: 4 << 20 }
     }
 }
 
@@ -78,6 +82,7 @@ pub enum JournalHealth {
 /// The journal, open for writing. Dropping it writes pending lines.
 #[derive(Debug)]
 pub struct Journal {
+    storage: StorageHandle,
     shared: Arc<JournalQueue>,
     thread: Option<std::thread::JoinHandle<()>>,
     // Released last, after the thread has ended.
@@ -106,11 +111,14 @@ impl Journal {
     ) -> io::Result<(Journal, Replay)> {
         let recovered = recover::recover(&storage)?;
         let shared = Arc::new(JournalQueue::default());
+        shared.covered.store(recovered.covered, Ordering::Release);
+        let handle = StorageHandle(storage.clone());
         let writer = JournalWriter::new(storage, shared.clone(), options, recovered.end);
         let thread = std::thread::Builder::new()
             .name("journal".into())
             .spawn(move || writer.run())?;
         let journal = Journal {
+            storage: handle,
             shared,
             thread: Some(thread),
             _lock: None,
@@ -150,8 +158,35 @@ impl Journal {
         ticket
     }
 
+    /// Compacts the oldest segment that is due. It blocks, so it is for a background thread. Lines are appended meanwhile.
+    pub fn compact(&self, retention: &Retention<'_>) -> Result<Compaction, JournalError> {
+        let covered = self.shared.covered.load(Ordering::Acquire);
+        let prepared = compact::prepare(&self.storage.0, covered, retention);
+        let sealed = match prepared.map_err(|error| JournalError::new(&error))? {
+            Ok(sealed) => sealed,
+            Err(bytes) => return Ok(Compaction::NotDue { bytes }),
+        };
+        let compacted = Compaction::Compacted {
+            segment: layout::name(sealed.segment),
+            before: sealed.compacted_from.unwrap_or(sealed.bytes),
+            after: sealed.bytes,
+        };
+        let (ticket, answer) = Ticket::pair();
+        self.shared.push(WriterJob::Compact(sealed, answer));
+        ticket.wait().map(|()| compacted)
+    }
+
     pub fn health(&self) -> JournalHealth {
         lock(&self.shared.health).clone()
+    }
+}
+
+/// The storage, without its content in debug output.
+struct StorageHandle(Arc<dyn Storage>);
+
+impl std::fmt::Debug for StorageHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Storage")
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::{
     mem,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
 use super::{
-    JournalEntry, JournalHealth, lock,
+    JournalEntry, JournalHealth,
+    layout::SealedSegment,
+    lock,
     ticket::{Ticket, TicketSender},
 };
 
@@ -25,6 +27,8 @@ pub(super) enum WriterJob {
     /// Append lines, and complete the ticket when the durable ones are on the disk.
     Append(Vec<JournalEntry>, Option<TicketSender>),
     Checkpoint(Vec<u8>, TicketSender),
+    /// Replace a segment with its compacted lines.
+    Compact(SealedSegment, TicketSender),
 }
 
 /// Shared by the writer and the callers.
@@ -33,6 +37,8 @@ pub(super) struct JournalQueue {
     queue: Mutex<QueueState>,
     wake: Condvar,
     pub(super) health: Mutex<JournalHealth>,
+    /// The segment of the checkpoint on the disk; 0 without a checkpoint.
+    pub(super) covered: AtomicU64,
 }
 
 #[derive(Debug, Default)]

@@ -20,6 +20,8 @@ use super::{
 pub(super) struct Recovered {
     pub(super) replay: Replay,
     pub(super) end: JournalEnd,
+    /// The segment of the checkpoint.
+    pub(super) covered: u64,
 }
 
 /// The end of the journal: the segment that is written next.
@@ -54,6 +56,7 @@ pub(super) struct Survey {
 pub(super) fn recover(storage: &Arc<dyn Storage>) -> io::Result<Recovered> {
     let mut survey = survey(storage)?;
     survey.cut(&**storage)?;
+    survey.remove_leftovers(&**storage);
     let last = survey.present.last().copied();
     if let Some(last) = last {
         // Replies will depend on lines that an earlier run did not sync.
@@ -66,6 +69,7 @@ pub(super) fn recover(storage: &Arc<dyn Storage>) -> io::Result<Recovered> {
         survey.warnings.push(warning);
     }
     Ok(Recovered {
+        covered: survey.start().segment,
         replay: survey.replay(storage),
         end,
     })
@@ -158,9 +162,13 @@ impl Survey {
         } else {
             0
         };
-        if let Some(sealed) = self.manifest.sealed(number).map(|sealed| sealed.bytes) {
-            if length != sealed {
-                self.damage(number, format!("it has {length} bytes instead of {sealed}"));
+        if let Some(sealed) = self.manifest.sealed(number) {
+            if !sealed.has_length(length) && !is_compacted_meanwhile(&**storage, number, length)? {
+                let expected = sealed.bytes;
+                self.damage(
+                    number,
+                    format!("it has {length} bytes instead of {expected}"),
+                );
             }
             if number >= start.segment {
                 let scan = SegmentScan::of(storage, number, from);
@@ -233,6 +241,21 @@ impl Survey {
         }
     }
 
+    /// Removes the files of a compaction that a crash interrupted.
+    fn remove_leftovers(&mut self, storage: &dyn Storage) {
+        for number in self.present.clone() {
+            let side = layout::compacted(number);
+            let removed = match storage.length(&side) {
+                Ok(None) => continue,
+                Ok(Some(_)) => storage.remove(&side),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = removed {
+                self.warn(format!("cannot remove `{side}`: {error}"));
+            }
+        }
+    }
+
     /// Removes an incomplete line at the end, and stores it in a file beside the segment.
     fn cut(&mut self, storage: &dyn Storage) -> io::Result<()> {
         let Some(torn) = self.torn else {
@@ -284,6 +307,7 @@ impl Survey {
                 records.push(ManifestRecord::Sealed(SealedSegment {
                     segment: *number,
                     bytes: scan.good,
+                    compacted_from: None,
                     machines: scan.machines.clone(),
                 }));
             }
@@ -302,6 +326,14 @@ impl Survey {
         bytes.extend(records.iter().flat_map(ManifestRecord::line));
         storage.replace(MANIFEST, &bytes)
     }
+}
+
+/// Whether a server has compacted a segment since the manifest was read.
+fn is_compacted_meanwhile(storage: &dyn Storage, number: u64, length: u64) -> io::Result<bool> {
+    let manifest = segment::whole(storage, MANIFEST)?.unwrap_or_default();
+    let manifest = Manifest::parse(&manifest);
+    let sealed = manifest.sealed(number);
+    Ok(sealed.is_some_and(|sealed| sealed.has_length(length)))
 }
 
 fn shown(bytes: &[u8]) -> String {

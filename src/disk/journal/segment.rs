@@ -1,6 +1,9 @@
 //! Reading a segment line by line.
 
-use std::{io, sync::Arc};
+use std::{
+    io::{self, Read},
+    sync::Arc,
+};
 
 use serde::de::IgnoredAny;
 
@@ -10,6 +13,8 @@ use super::{layout, storage::Storage};
 pub(super) struct SegmentReader {
     storage: Arc<dyn Storage>,
     name: String,
+    /// The open file, once something was read.
+    file: Option<Box<dyn Read + Send>>,
     /// Bytes that were read and not returned begin at `start`; that is `offset` in the file.
     buffer: Vec<u8>,
     start: usize,
@@ -54,6 +59,7 @@ impl SegmentReader {
             piece: vec![0; PIECE],
             storage: storage.clone(),
             name: layout::name(segment),
+            file: None,
             buffer: Vec::new(),
             start: 0,
             offset,
@@ -91,11 +97,28 @@ impl SegmentReader {
         }))
     }
 
+    /// Returns the next line that ends with a line break. At the end, it continues when more was written.
+    pub(super) fn next_ended(&mut self) -> io::Result<Option<SegmentLine<'_>>> {
+        self.is_at_end = false;
+        while !self.is_at_end && !self.buffer[self.start..].contains(&b'\n') {
+            self.fill()?;
+        }
+        match self.buffer[self.start..].contains(&b'\n') {
+            true => self.next(),
+            false => Ok(None),
+        }
+    }
+
     fn fill(&mut self) -> io::Result<()> {
         self.buffer.drain(..self.start);
         self.start = 0;
-        let at = self.offset + self.buffer.len() as u64;
-        let read = self.storage.read(&self.name, at, &mut self.piece)?;
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self
+                .file
+                .insert(self.storage.reader(&self.name, self.offset)?),
+        };
+        let read = file.read(&mut self.piece)?;
         self.buffer.extend_from_slice(&self.piece[..read]);
         self.is_at_end = read == 0;
         Ok(())
@@ -112,15 +135,9 @@ pub(super) fn whole(storage: &dyn Storage, name: &str) -> io::Result<Option<Vec<
 
 /// Reads the bytes from one position to another.
 pub(super) fn part(storage: &dyn Storage, name: &str, from: u64, to: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; to.saturating_sub(from) as usize];
-    let mut have = 0;
-    while have < bytes.len() {
-        let read = storage.read(name, from + have as u64, &mut bytes[have..])?;
-        if read == 0 {
-            break;
-        }
-        have += read;
-    }
-    bytes.truncate(have);
+    let mut bytes = Vec::new();
+    let length = to.saturating_sub(from);
+    let reader = storage.reader(name, from)?;
+    reader.take(length).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

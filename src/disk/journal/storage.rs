@@ -2,8 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::FileExt,
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::Mutex,
 };
@@ -17,8 +16,8 @@ pub trait Storage: Send + Sync + 'static {
     fn names(&self) -> io::Result<Vec<String>>;
     /// The length of a file in bytes; none when it is missing.
     fn length(&self, name: &str) -> io::Result<Option<u64>>;
-    /// Reads from an offset; returns 0 at the end.
-    fn read(&self, name: &str, at: u64, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Opens a file for reading from an offset on. The reader keeps the file as it is, even if another one replaces it.
+    fn reader(&self, name: &str, at: u64) -> io::Result<Box<dyn Read + Send>>;
     /// Appends to a file, which is created if it is missing. On an error a part of `bytes` may be written.
     fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
     fn truncate(&self, name: &str, length: u64) -> io::Result<()>;
@@ -28,6 +27,10 @@ pub trait Storage: Send + Sync + 'static {
     fn sync_names(&self) -> io::Result<()>;
     /// Replaces a file atomically; the new one survives a crash.
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+    /// Renames a file, which atomically replaces the one that has the name; the new name survives a crash.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file. A missing one is not an error.
+    fn remove(&self, name: &str) -> io::Result<()>;
 }
 
 /// A directory on the disk.
@@ -80,8 +83,10 @@ impl Storage for JournalDirectory {
         }
     }
 
-    fn read(&self, name: &str, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        File::open(self.path.join(name))?.read_at(buffer, at)
+    fn reader(&self, name: &str, at: u64) -> io::Result<Box<dyn Read + Send>> {
+        let mut file = File::open(self.path.join(name))?;
+        file.seek(SeekFrom::Start(at))?;
+        Ok(Box::new(file))
     }
 
     fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -104,5 +109,16 @@ impl Storage for JournalDirectory {
         // The open file may be the replaced one.
         *lock(&self.open) = None;
         atomic::replace(&self.path.join(name), &[bytes])
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        *lock(&self.open) = None;
+        fs::rename(self.path.join(from), self.path.join(to))?;
+        atomic::sync_dir(&self.path)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        *lock(&self.open) = None;
+        atomic::remove(&self.path.join(name))
     }
 }

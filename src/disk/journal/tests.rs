@@ -552,3 +552,159 @@ fn no_call_waits_for_a_writer_that_has_ended() {
         Err(JournalError::Closed)
     );
 }
+
+/// Removes lines whose number is not a multiple of three, from expired segments.
+fn thirds<'a>(max: u64, is_expired: &'a dyn Fn(&str) -> bool) -> Retention<'a> {
+    Retention {
+        max,
+        is_expired,
+        retained: &|lines| lines.iter().map(|line| is_third(line)).collect(),
+    }
+}
+
+fn is_third(line: &str) -> bool {
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    line["n"].as_u64().unwrap().is_multiple_of(3)
+}
+
+fn third_texts(numbers: impl IntoIterator<Item = u64>) -> Vec<String> {
+    texts(
+        numbers
+            .into_iter()
+            .filter(|number| number.is_multiple_of(3)),
+    )
+}
+
+/// Compacts until nothing is due. Returns the names of the compacted segments.
+fn compact(journal: &Journal, retention: &Retention<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    while let Ok(Compaction::Compacted { segment, .. }) = journal.compact(retention) {
+        names.push(segment);
+    }
+    names
+}
+
+#[test]
+fn sealed_segments_before_the_checkpoint_are_compacted_once_they_expire() {
+    let disk = four_segments();
+    let (journal, _) = open(&disk, 2 * (text(1, 1).len() as u64 + 1));
+    let all = thirds(u64::MAX, &|_| true);
+    // Without a checkpoint, a position in any segment may be needed.
+    assert_eq!(compact(&journal, &all), [""; 0]);
+    journal.checkpoint(b"{}".into()).wait().unwrap();
+    let old = thirds(u64::MAX, &|last| !last.contains(r#""n":6"#));
+    assert_eq!(
+        compact(&journal, &old),
+        ["00000001.jsonl", "00000002.jsonl"]
+    );
+    assert_eq!(compact(&journal, &old), [""; 0]);
+    assert_eq!(disk.text("00000001.jsonl").as_deref(), Some(""));
+    assert_eq!(disk.text("00000002.jsonl").unwrap(), text(3, 3) + "\n");
+    assert_eq!(disk.text("compacted-00000001"), None);
+    journal.append(vec![entry(8, true)]).wait().unwrap();
+    drop(journal);
+    for disk in [disk.after_kill(), disk.after_power_loss()] {
+        disk.delete("checkpoint");
+        assert_eq!(replayed(&disk), texts([3, 5, 6, 7, 8]));
+    }
+    // A compacted segment that is lost concerns the machines of the lines that stayed.
+    disk.delete("00000002.jsonl");
+    let (_journal, replay) = open(&disk, u64::MAX);
+    assert_eq!(replay.damage[0].machines, Some(BTreeSet::from([3])));
+}
+
+#[test]
+fn the_oldest_segments_are_compacted_while_the_journal_is_too_large() {
+    let disk = four_segments();
+    let (journal, _) = open(&disk, u64::MAX);
+    journal.checkpoint(b"{}".into()).wait().unwrap();
+    let line = text(1, 1).len() as u64 + 1;
+    let never = |_: &str| false;
+    let names = compact(&journal, &thirds(5 * line, &never));
+    assert_eq!(names, ["00000001.jsonl"]);
+    let result = journal.compact(&thirds(0, &|_| true)).unwrap();
+    assert!(
+        matches!(result, Compaction::Compacted { before, after, .. } if (before, after) == (2 * line, line))
+    );
+    compact(&journal, &thirds(0, &|_| true));
+    let bytes = 3 * line;
+    let result = journal.compact(&thirds(0, &|_| true));
+    assert_eq!(result, Ok(Compaction::NotDue { bytes }));
+}
+
+#[test]
+fn a_damaged_segment_is_not_compacted() {
+    for spoil in [
+        |text: String| text.replacen("\"n\"", "\"n", 1),
+        // Of the same length.
+        |text: String| text.replacen("\"n\"", "\"n|", 1),
+    ] {
+        let disk = four_segments();
+        let (journal, _) = open(&disk, u64::MAX);
+        journal.checkpoint(b"{}".into()).wait().unwrap();
+        disk.modify("00000002.jsonl", spoil);
+        let names = compact(&journal, &thirds(u64::MAX, &|_| true));
+        assert_eq!(names, ["00000001.jsonl", "00000003.jsonl"]);
+    }
+}
+
+#[test]
+fn a_crash_at_any_write_of_a_compaction_leaves_the_old_or_the_new_segment() {
+    let run = |disk: &FakeDisk| {
+        let (journal, _) = open(disk, u64::MAX);
+        let names = compact(&journal, &thirds(u64::MAX, &|_| true));
+        // The journal is still written.
+        journal.append(vec![entry(8, true)]).wait().ok()?;
+        Some(names.len())
+    };
+    let begun = four_segments();
+    let (journal, _) = open(&begun, u64::MAX);
+    journal.checkpoint(b"{}".into()).wait().unwrap();
+    drop(journal);
+    assert_eq!(run(&begun.after_kill()), Some(3));
+    let mut outcomes = BTreeSet::new();
+    for fuse in 1.. {
+        let disk = begun.after_kill();
+        disk.crash_after(fuse);
+        let is_complete = run(&disk).is_some();
+        for after in [disk.after_kill(), disk.after_power_loss()] {
+            after.delete("checkpoint");
+            let (journal, replay) = open(&after, u64::MAX);
+            assert_eq!(replay.damage, [], "after byte {fuse}");
+            let found = lines(replay);
+            let lines = |number: u64| match found.contains(&text(number, number)) {
+                true => texts([number]),
+                false => third_texts([number]),
+            };
+            let expected: Vec<String> = (1..=8).flat_map(lines).collect();
+            assert_eq!(found, expected, "after byte {fuse}");
+            outcomes.insert(found.len());
+            let names = after.names().unwrap();
+            assert!(!names.iter().any(|name| name.starts_with("compacted")));
+            // A segment is compacted as a whole, and again after the crash.
+            journal.checkpoint(b"{}".into()).wait().unwrap();
+            compact(&journal, &thirds(u64::MAX, &|_| true));
+            drop(journal);
+            after.delete("checkpoint");
+            let left = replayed(&after);
+            assert_eq!(left[..3], texts([3, 6, 7]), "after byte {fuse}");
+        }
+        if is_complete {
+            break;
+        }
+    }
+    assert!(outcomes.len() >= 4, "{outcomes:?}");
+}
+
+#[test]
+fn a_full_disk_leaves_a_segment_uncompacted() {
+    let disk = four_segments();
+    let (journal, _) = open(&disk, u64::MAX);
+    journal.checkpoint(b"{}".into()).wait().unwrap();
+    disk.limit_room(3);
+    let result = journal.compact(&thirds(u64::MAX, &|_| true));
+    assert_eq!(result, Err(JournalError::Full));
+    disk.remove_limit();
+    assert_eq!(journal.append(vec![entry(8, true)]).wait(), Ok(()));
+    assert_eq!(compact(&journal, &thirds(u64::MAX, &|_| true)).len(), 3);
+}

@@ -1,6 +1,10 @@
 //! The journal's writer thread.
 
-use std::{io, mem, sync::Arc, thread::JoinHandle};
+use std::{
+    io, mem,
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
+};
 
 use super::{
     JournalEntry, JournalHealth, JournalOptions,
@@ -83,6 +87,12 @@ impl JournalWriter {
                 WriterJob::Append(more, answer) => {
                     entries.extend(more);
                     answers.extend(answer);
+                }
+                WriterJob::Compact(sealed, answer) => {
+                    self.write(mem::take(&mut entries), mem::take(&mut answers));
+                    let replaced = self.replace_segment(sealed);
+                    let replaced = replaced.map_err(|error| JournalError::new(&error));
+                    self.answer(vec![answer], &replaced);
                 }
                 WriterJob::Checkpoint(state, answer) => {
                     self.write(mem::take(&mut entries), mem::take(&mut answers));
@@ -169,6 +179,7 @@ impl JournalWriter {
         self.list(&ManifestRecord::Sealed(SealedSegment {
             segment: self.end.segment,
             bytes: self.end.length,
+            compacted_from: None,
             machines: self.end.machines.iter().copied().collect(),
         }))?;
         self.end = JournalEnd {
@@ -193,6 +204,17 @@ impl JournalWriter {
             self.is_torn = true;
         }
         synced
+    }
+
+    /// Replaces a segment with its compacted lines. The manifest names both lengths before, so that neither file is damage.
+    fn replace_segment(&self, sealed: SealedSegment) -> io::Result<()> {
+        if !self.behind.is_empty() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let number = sealed.segment;
+        self.list(&ManifestRecord::Sealed(sealed))?;
+        self.storage
+            .rename(&layout::compacted(number), &layout::name(number))
     }
 
     /// Adds a line to the manifest. An incomplete line is removed when the journal is opened, and its contents are
@@ -246,11 +268,14 @@ impl JournalWriter {
             segment: self.end.segment,
             offset: self.end.length,
         };
-        let storage = self.storage.clone();
+        let (storage, shared) = (self.storage.clone(), self.shared.clone());
         // Writing a large state must not delay appended lines.
         let thread = std::thread::spawn(move || {
             let checkpoint = Checkpoint { position, state };
             let kept = storage.replace(CHECKPOINT, &checkpoint.bytes());
+            if kept.is_ok() {
+                shared.covered.store(position.segment, Ordering::Release);
+            }
             drop(answer.send(kept.map_err(|error| JournalError::new(&error))));
         });
         self.checkpoint = Some(thread);

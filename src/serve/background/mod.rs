@@ -2,6 +2,7 @@
 //! images and make deliveries.
 
 pub(crate) mod addresses;
+pub(crate) mod compaction;
 pub(crate) mod deliveries;
 pub(crate) mod dhcp_silence;
 pub(crate) mod follow_site;

@@ -5,6 +5,7 @@ pub(crate) mod dhcp_stats;
 pub(crate) mod documents;
 pub(crate) mod failed_images;
 pub(crate) mod rogue_dhcp;
+mod scripts;
 mod unverified_images;
 
 use std::{
@@ -19,6 +20,7 @@ use address_probe::AddressProbes;
 use dhcp_stats::DhcpStats;
 use failed_images::FailedImages;
 use rogue_dhcp::RogueDhcp;
+use scripts::Scripts;
 
 use crate::{
     control::{ServerState, Snapshot, Transaction, TransactionEnd},
@@ -57,7 +59,7 @@ pub(crate) struct Engine {
     pub(crate) prepared: tokio::sync::watch::Sender<u64>,
     /// Changes when events were appended to the journal.
     pub(crate) appended: tokio::sync::watch::Sender<u64>,
-    journal: Journal,
+    pub(crate) journal: Journal,
     server: Mutex<ServerState>,
     live: ArcSwap<Live>,
     /// Attempts that have ended. Their files are removed once the event is on the disk.
@@ -65,23 +67,6 @@ pub(crate) struct Engine {
     /// Attempts whose machine is installed and has not run its hand-over yet.
     handing_over: Mutex<BTreeSet<AttemptId>>,
     scripts: Mutex<Scripts>,
-}
-
-/// Recently requested scripts, as they are stored.
-#[derive(Default)]
-struct Scripts(BTreeMap<AttemptId, Vec<u8>>);
-
-impl Scripts {
-    /// More than the attempts that open at once. A script has a few KiB.
-    const MAX: usize = 256;
-
-    fn put(&mut self, attempt: AttemptId, script: Vec<u8>) {
-        if self.0.len() >= Scripts::MAX {
-            // Any script may be dropped: it is read from the disk when it is requested again.
-            self.0.pop_first();
-        }
-        self.0.insert(attempt, script);
-    }
 }
 
 /// The site that answers requests.
@@ -241,7 +226,7 @@ impl Engine {
 
     /// Returns the stored script of an attempt.
     pub(crate) async fn script(self: &Arc<Self>, attempt: AttemptId) -> Result<Vec<u8>, String> {
-        if let Some(script) = lock(&self.scripts).0.get(&attempt) {
+        if let Some(script) = lock(&self.scripts).get(attempt) {
             return Ok(script.clone());
         }
         let engine = self.clone();
@@ -279,7 +264,7 @@ impl Engine {
 
     /// Removes the script of an attempt from memory.
     pub(crate) fn remove_cached_script(&self, attempt: AttemptId) {
-        lock(&self.scripts).0.remove(&attempt);
+        lock(&self.scripts).remove(attempt);
     }
 
     /// Queues the events of a transaction in the order of the transactions, which the lock of the state gives.

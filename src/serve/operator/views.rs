@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     api::{ApiError, Explanation, NodeStatus, RejectedRevision, ServerStatus},
     control::{Report, Snapshot, Transaction, UrlToken, shown_address},
+    disk::journal::{self, JournalHealth, Position},
     journal::MachineId,
     model::{Facts, NodeName},
     net::http::Bytes,
@@ -57,25 +58,31 @@ pub(crate) fn ids(transaction: &Transaction<'_>, name: &str) -> Result<Vec<Machi
     Ok(merged.chain(id).collect())
 }
 
-/// A machine's log as lines of JSON, from the time `after`, which has the format of a line's `at`.
+/// A machine's log as lines of JSON, from the time `after`, which has the format of a line's `at`, up to a position of the journal.
 pub(crate) fn log(
     journal: &Path,
     ids: &[MachineId],
     after: Option<&str>,
+    until: Option<Position>,
 ) -> Result<Bytes, ApiError> {
     let unreadable =
         |error: io::Error| ApiError::new(500, format!("the journal cannot be read: {error}"));
     let mut text = String::new();
     for id in ids {
-        for line in crate::disk::journal::lines_of(journal, id.0).map_err(unreadable)? {
+        for line in journal::lines_of(journal, id.0, until).map_err(unreadable)? {
             let line = line.map_err(unreadable)?;
-            if after.is_none_or(|after| time_of(&line).is_some_and(|at| at > after)) {
+            if is_after(&line, after) {
                 text.push_str(&line);
                 text.push('\n');
             }
         }
     }
     Ok(Bytes::from(text))
+}
+
+/// Whether a line is later than `after`.
+pub(crate) fn is_after(line: &str, after: Option<&str>) -> bool {
+    after.is_none_or(|after| time_of(line).is_some_and(|at| at > after))
 }
 
 /// The time of a line as text: RFC 3339 in UTC sorts as text.
@@ -122,11 +129,11 @@ impl Engine {
     /// The server's most important problem, in one line.
     pub(crate) fn trouble(&self) -> Option<String> {
         match self.health() {
-            crate::disk::journal::JournalHealth::Good => {}
-            crate::disk::journal::JournalHealth::Full => {
+            JournalHealth::Good => {}
+            JournalHealth::Full => {
                 return Some("the disk under the journal is full".into());
             }
-            crate::disk::journal::JournalHealth::Failing(reason) => {
+            JournalHealth::Failing(reason) => {
                 return Some(format!("the journal cannot be written: {reason}"));
             }
         }
