@@ -10,6 +10,7 @@ use super::{
     diagnosis::progress::Observation,
     identity::{ambiguity::Ambiguity, identify::Identified},
     install::{blocked::Blocked, gate::Phase},
+    request::dropped_values,
     volatile::LatestBoot,
 };
 use crate::{
@@ -131,8 +132,8 @@ impl Transaction<'_> {
                 },
             );
         }
-        for what in &request.dropped {
-            self.record(id, MachineEvent::Dropped { what: what.clone() });
+        if let Some(what) = dropped_values(&request.dropped) {
+            self.record(id, MachineEvent::Dropped { what });
         }
     }
 

@@ -16,6 +16,7 @@ mod identity;
 mod dhcp;
 mod diagnosis;
 mod checkin;
+mod report_budget;
 mod volatile;
 mod state;
 mod transaction;

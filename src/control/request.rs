@@ -124,6 +124,19 @@ pub struct NewAttempt {
     pub local_boot: LocalBoot,
 }
 
+/// Lists the dropped values of a request in one text of bounded length. Returns `None` if there are none.
+pub(crate) fn dropped_values(dropped: &[String]) -> Option<String> {
+    const MAX_LISTED: usize = 4;
+    const MAX_CHARS: usize = 200;
+    let listed = dropped.iter().take(MAX_LISTED);
+    let listed = listed.map(|value| value.chars().take(MAX_CHARS).collect::<String>());
+    let mut text = listed.collect::<Vec<_>>().join("; ");
+    if dropped.len() > MAX_LISTED {
+        text += &format!("; and {} more", dropped.len() - MAX_LISTED);
+    }
+    (!dropped.is_empty()).then_some(text)
+}
+
 impl Report {
     /// Returns the reported identity. Placeholder values of vendors do not count.
     pub(crate) fn identity(&self) -> Identity {

@@ -2,7 +2,7 @@
 
 use super::{ServerState, Snapshot};
 use crate::{
-    journal::{AttemptId, Event, JournalLine, Machine, MachineEvent, MachineId},
+    journal::{AttemptId, Event, EventRole, JournalLine, Machine, MachineEvent, MachineId},
     model::Now,
 };
 
@@ -68,6 +68,9 @@ impl<'a> Transaction<'a> {
             event: event.into(),
             revision: self.snapshot.site.revision.clone(),
         };
+        if !self.is_admitted(id, &line) {
+            return;
+        }
         if !self.server.state.machines.contains(id) {
             self.first_seen.push(id);
         }
@@ -89,6 +92,52 @@ impl<'a> Transaction<'a> {
         let ended = ended.filter(|before| self.open_attempt(before.machine) != Some(*before));
         self.ended.extend(ended.collect::<Vec<_>>());
         self.update_deadline(id);
+    }
+
+    /// Whether an event is within the budget of its machine, or needs none because it decides.
+    fn is_admitted(&mut self, id: MachineId, line: &JournalLine) -> bool {
+        match &line.event {
+            event if event.traits().role == EventRole::Decides => true,
+            // It shows that the callbacks of the attempt arrive.
+            Event::Machine(MachineEvent::Log { attempt, .. })
+                if !self.has_reported(id, *attempt) =>
+            {
+                true
+            }
+            Event::Machine(MachineEvent::Suppressed { .. }) => true,
+            _ => self.admits_report(id, line.text().len()),
+        }
+    }
+
+    /// Whether the budget of a machine permits an event of this length in the journal. Otherwise the event is counted.
+    pub(crate) fn admits_report(&mut self, id: MachineId, bytes: usize) -> bool {
+        let machine = self.server.state.machine(id);
+        let is_declared = machine.is_some_and(|machine| machine.node.is_some());
+        let budgets = &mut self.server.volatile.reports;
+        budgets.admits(id, is_declared, bytes, self.now.mono)
+    }
+
+    /// Whether a callback of an attempt was recorded.
+    pub(crate) fn has_reported(&self, id: MachineId, attempt: u32) -> bool {
+        let machine = self.server.state.machine(id);
+        let mut attempts = machine.iter().flat_map(|machine| &machine.attempts);
+        attempts.any(|one| one.number == attempt && one.has_reported)
+    }
+
+    /// Records how many events the budgets have suppressed, once a minute.
+    pub(crate) fn record_suppressed(&mut self) {
+        let Some(suppressed) = self.server.volatile.reports.take_suppressed(self.now.mono) else {
+            return;
+        };
+        for (id, count) in suppressed.machines {
+            if self.server.state.machines.contains(id) {
+                self.record(id, MachineEvent::Suppressed { count });
+            }
+        }
+        if let (machines @ 1.., count) = suppressed.others {
+            let text = format!("{count} events of {machines} other machines suppressed");
+            self.record_site(MachineEvent::Remark { text });
+        }
     }
 
     /// Records an event of the whole site.

@@ -12,7 +12,7 @@ use ipnet::Ipv4Net;
 
 use super::{
     Decision, dhcp::pool::AddressPool, diagnosis::progress::BootProgress,
-    install::preparation::Preparation,
+    install::preparation::Preparation, report_budget::ReportBudgets,
 };
 use crate::{
     journal::{MachineId, MachineMap},
@@ -35,6 +35,7 @@ pub(crate) struct VolatileState {
     pub(crate) unverified: BTreeMap<RepoName, String>,
     /// Remarks that a machine's log has already.
     pub(crate) remarked: BTreeSet<(MachineId, String)>,
+    pub(crate) reports: ReportBudgets,
 }
 
 /// The latest network boots.
@@ -141,6 +142,8 @@ pub(crate) struct DhcpOffers {
     pub(crate) offered_to: BTreeMap<Ipv4Addr, (Mac, MonotonicTime)>,
     /// Where in each network's range the search for a free address continues, and when it began.
     pub(crate) pools: BTreeMap<NetworkName, (MonotonicTime, AddressPool)>,
+    /// When the leases of this run end. The journal has later times: see `lease`.
+    pub(crate) ends: BTreeMap<Ipv4Addr, Timestamp>,
     pub(crate) discovery: DiscoveryRateLimit,
 }
 
@@ -194,6 +197,7 @@ impl VolatileState {
             microkernels: RunningMicrokernels::default(),
             unverified: BTreeMap::new(),
             remarked: BTreeSet::new(),
+            reports: ReportBudgets::default(),
         }
     }
 
@@ -205,6 +209,7 @@ impl VolatileState {
         self.attempts.rendered.remove(id);
         self.attempts.preparing.remove(&id);
         self.progress.forget(id);
+        self.reports.forget(id);
         self.microkernels.reported.remove(id);
         self.microkernels.switching_off.remove(&id);
         self.microkernels.rebooting.remove(&id);

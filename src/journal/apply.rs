@@ -58,7 +58,7 @@ impl Machine {
             // These change at most the latest activity.
             M::Dropped { .. } | M::Dhcp { .. } | M::Fetched { .. } | M::Unfetched { .. } => {}
             M::Boot { .. } | M::HandOut { .. } | M::DeadToken { .. } => {}
-            M::Unrendered { .. } | M::Remark { .. } => {}
+            M::Unrendered { .. } | M::Remark { .. } | M::Suppressed { .. } => {}
         }
     }
 

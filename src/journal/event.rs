@@ -205,6 +205,11 @@ pub enum MachineEvent {
     },
     /// A log line that changes nothing.
     Remark { text: String },
+    /// Events that only report were not recorded, because they were more than the machine's budget.
+    Suppressed {
+        /// How many.
+        count: u64,
+    },
 }
 
 /// What happens to an address of a network's dynamic range.
@@ -216,7 +221,7 @@ pub enum MachineEvent {
 )]
 #[strum(serialize_all = "kebab-case")]
 pub enum LeaseEvent {
-    /// An address of a network's range was leased to a NIC, or its lease was renewed.
+    /// An address of a network's range is reserved for the leases of a NIC.
     #[serde(rename = "lease")]
     #[strum(serialize = "lease")]
     Granted {
@@ -224,7 +229,7 @@ pub enum LeaseEvent {
         /// The NIC's MAC; none if another host was found to use the address.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mac: Option<Mac>,
-        /// When the lease ends.
+        /// When the reservation ends: some renewals later than the lease.
         until: Timestamp,
     },
     /// A lease was released.

@@ -54,6 +54,7 @@ impl Event {
                 M::Dropped { .. } | M::Dhcp { .. } | M::Fetched { .. } | M::Unfetched { .. },
             ) => (false, Normal, true, Reports),
             Machine(M::Boot { .. } | M::Remark { .. }) => (false, Normal, true, Reports),
+            Machine(M::Suppressed { .. }) => (false, Warning, true, Reports),
             Machine(M::HandOut { .. }) => (false, Normal, false, Reports),
             Machine(M::Serving { .. }) => (true, Normal, false, Decides),
             Machine(M::Document { .. }) => (true, Normal, true, Decides),

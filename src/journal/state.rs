@@ -41,7 +41,7 @@ pub struct Lease {
     /// The NIC's MAC; none if another host was found to use the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
-    /// The time at which it ends.
+    /// The time at which the reservation of the address ends. The lease itself ends earlier.
     pub until: Timestamp,
 }
 

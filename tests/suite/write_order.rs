@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 /// Events that nothing depends on, so they need no sync of their own.
-const NON_DURABLE: [&str; 8] = [
+const NON_DURABLE: [&str; 9] = [
     "boot",
     "dead-token",
     "dropped",
@@ -18,6 +18,7 @@ const NON_DURABLE: [&str; 8] = [
     "overdue",
     "reloaded",
     "remark",
+    "suppressed",
     "unrendered",
 ];
 

@@ -13,6 +13,7 @@ use crate::control::{
         blocked::Blocked,
         gate::{Phase, Ready},
     },
+    request::dropped_values,
 };
 use crate::{
     journal::{MachineEvent, MachineId},
@@ -116,7 +117,7 @@ impl Transaction<'_> {
             let attempt = None;
             self.record(id, MachineEvent::Facts { facts, attempt });
         }
-        for what in &reported.dropped {
+        if let Some(what) = dropped_values(&reported.dropped) {
             self.remark_once(id, format!("dropped: {what}"));
         }
     }

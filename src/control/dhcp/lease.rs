@@ -20,9 +20,11 @@ const DECLINE_TIME: Duration = Duration::from_secs(3_600);
 const OFFER_TIME: Duration = Duration::from_secs(30);
 /// A large range is not searched again from its beginning within this time.
 const RESCAN_INTERVAL: Duration = Duration::from_secs(1);
-/// A renewal within this time is not written to the journal, and an expired lease stays reserved for this time. So
-/// a client that sends requests continuously does not fill the journal.
-const MIN_RENEWAL: Duration = Duration::from_secs(60);
+/// The journal reserves an address for this many times its lease. A renewal within that time is not written. After a restart
+/// the reservation counts, so an address that a client has renewed is not assigned to another one.
+const RESERVED_LEASES: u32 = 4;
+/// An expired lease stays reserved for this time.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
 /// The maximum number of addresses of a range that are used.
 const MAX_ADDRESSES: u64 = 65_536;
 
@@ -87,8 +89,7 @@ impl Transaction<'_> {
         let now = self.now.wall;
         let leased = self.leased(query.mac).find(|ip| in_range(network, *ip));
         if let Some(address) = leased.filter(|ip| self.is_free(network, *ip, query.mac)) {
-            let lease = &self.server.state.leases[&address];
-            return if lease.until > now {
+            return if self.lease_end(address).is_some_and(|end| end > now) {
                 AddressAssignment::Leased(address)
             } else {
                 AddressAssignment::Free(address)
@@ -147,13 +148,21 @@ impl Transaction<'_> {
     /// Whether no other client has an address of a range.
     fn is_free(&self, network: &Network, ip: Ipv4Addr, mac: Mac) -> bool {
         let leased = self.server.state.leases.get(&ip);
-        let is_leased_to_other = leased.is_some_and(|lease| {
-            lease.mac != Some(mac) && later(lease.until, MIN_RENEWAL) > self.now.wall
-        });
+        let is_leased_to_other = leased.is_some_and(|lease| lease.mac != Some(mac))
+            && self
+                .lease_end(ip)
+                .is_some_and(|end| later(end, EXPIRY_MARGIN) > self.now.wall);
         let offered = self.server.volatile.dhcp.offered_to.get(&ip);
         let is_offered =
             offered.is_some_and(|(to, at)| *to != mac && self.now.mono.since(*at) < OFFER_TIME);
         !is_leased_to_other && !is_offered && self.snapshot.may_lease(network, ip)
+    }
+
+    /// When the lease of an address ends: as this run has granted it, or else as the journal reserves it.
+    fn lease_end(&self, ip: Ipv4Addr) -> Option<Timestamp> {
+        let reserved = self.server.state.leases.get(&ip)?.until;
+        let granted = self.server.volatile.dhcp.ends.get(&ip).copied();
+        Some(granted.unwrap_or(reserved))
     }
 
     fn find_free(&mut self, network: &Network, mac: Mac) -> Option<Ipv4Addr> {
@@ -209,13 +218,13 @@ impl Transaction<'_> {
         let volatile = &mut self.server.volatile;
         volatile.dhcp.offers.remove(&mac);
         volatile.dhcp.offered_to.remove(&address);
-        let until = later(self.now.wall, span);
+        let end = later(self.now.wall, span);
+        volatile.dhcp.ends.insert(address, end);
         let current = self.server.state.leases.get(&address);
-        if current.is_some_and(|current| {
-            current.mac == Some(mac) && until.since(current.until) < MIN_RENEWAL.min(span / 8)
-        }) {
+        if current.is_some_and(|current| current.mac == Some(mac) && current.until >= end) {
             return;
         }
+        let until = later(self.now.wall, span.saturating_mul(RESERVED_LEASES));
         self.record_site(LeaseEvent::Granted {
             address,
             mac: Some(mac),
@@ -229,6 +238,7 @@ impl Transaction<'_> {
         };
         let leased = self.server.state.leases.get(&address);
         if leased.is_some_and(|lease| lease.mac == Some(query.mac)) {
+            self.server.volatile.dhcp.ends.remove(&address);
             self.record_site(LeaseEvent::Ended { address });
         }
     }
@@ -241,6 +251,7 @@ impl Transaction<'_> {
         let leased = self.server.state.leases.get(&address);
         if leased.is_some_and(|lease| lease.mac == Some(query.mac)) {
             let until = later(self.now.wall, DECLINE_TIME);
+            self.server.volatile.dhcp.ends.insert(address, until);
             self.record_site(LeaseEvent::Granted {
                 address,
                 mac: None,

@@ -33,6 +33,9 @@ pub enum CallbackOutcome {
 /// The maximum length of a text of a callback in the journal, in characters. The rest is cut off.
 const MAX_TEXT_CHARS: usize = 1_000;
 
+/// What a fact or a stage of a task counts for in the machine's budget, besides its texts, in bytes.
+const CALLBACK_BYTES: usize = 200;
+
 impl Transaction<'_> {
     /// Handles a callback. It is idempotent: a repeated stage or fact is recorded once.
     pub fn callback(&mut self, token: UrlToken, callback: &Callback) -> CallbackOutcome {
@@ -84,6 +87,10 @@ impl Transaction<'_> {
         if attempt.stages.contains_key(stage) && !fails_again {
             return;
         }
+        let is_counted = matches!(stage, Stage::Own(_)) && attempt.has_reported;
+        if is_counted && !self.admits_report(id, CALLBACK_BYTES + stage.as_str().len()) {
+            return;
+        }
         let event = MachineEvent::Stage {
             attempt: number,
             stage: stage.clone(),
@@ -99,12 +106,13 @@ impl Transaction<'_> {
             let what = format!("fact `{name}` is not of its type");
             return self.record(id, MachineEvent::Dropped { what });
         };
+        let has_reported = self.has_reported(id, number);
         let machine = self.machine(id);
-        let mut attempts = machine.attempts.iter();
-        let has_reported = attempts.any(|attempt| attempt.number == number && attempt.has_reported);
         let mut merged = machine.facts.clone();
         merged.update(facts.clone());
-        if !has_reported || merged != machine.facts {
+        let is_new = merged != machine.facts;
+        let bytes = CALLBACK_BYTES + name.len() + value.len();
+        if !has_reported || is_new && self.admits_report(id, bytes) {
             let event = MachineEvent::Facts {
                 facts: Box::new(facts),
                 attempt: Some(number),

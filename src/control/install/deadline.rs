@@ -102,6 +102,7 @@ impl Transaction<'_> {
     /// Records every deadline that has passed, and every boot that has stalled.
     pub fn tick(&mut self) {
         self.check_stalls();
+        self.record_suppressed();
         let now = self.now.mono;
         while let Some((due, id)) = self
             .server

@@ -45,6 +45,10 @@ pub(super) fn describe_machine(event: &M) -> (&'static str, String) {
         M::Forgotten { by } => ("forgotten", format!("by {by}")),
         M::Unrendered { reason } => ("error", reason.clone()),
         M::Remark { text } => ("remark", text.clone()),
+        M::Suppressed { count } => (
+            "suppressed",
+            format!("{count} events above the machine's budget"),
+        ),
     }
 }
 

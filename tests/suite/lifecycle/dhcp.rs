@@ -226,7 +226,7 @@ fn a_storm_of_forged_machines_is_limited_and_so_is_its_journal() {
 }
 
 #[test]
-fn a_client_that_repeats_its_request_writes_a_line_a_minute() {
+fn a_client_that_repeats_its_request_writes_one_line() {
     let mut lab = Lab::new(&[("a", SERVER)]);
     let before = lab.written().len();
     for second in 0..600 {
@@ -234,7 +234,40 @@ fn a_client_that_repeats_its_request_writes_a_line_a_minute() {
         lab.step("wait 1s");
     }
     let lines = lab.written().split_off(before);
-    assert_eq!(lines.len(), 10, "{lines:#?}");
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+}
+
+#[test]
+fn a_client_that_renews_its_lease_writes_a_line_each_two_days_and_keeps_its_address_after_a_restart()
+ {
+    let mut lab = Lab::new(&[("a", SERVER)]);
+    let before = lab.written().len();
+    // It renews a lease of 12 hours after each half of it, for 30 days.
+    for day in 0..30 {
+        for _ in 0..4 {
+            assert_eq!(lease(&mut lab, 50), "192.0.2.100", "day {day}");
+            lab.step("wait 6h");
+        }
+    }
+    let lines = lab.written().split_off(before);
+    assert!((15..20).contains(&lines.len()), "{} lines", lines.len());
+    // After a restart at any time of that, no other client gets its address.
+    for hours in 0..8 {
+        assert_eq!(lease(&mut lab, 50), "192.0.2.100");
+        lab.step("restart");
+        for other in 51..60 {
+            assert_ne!(lease(&mut lab, other), "192.0.2.100", "{hours}");
+        }
+        lab.step("wait 6h");
+    }
+    // While the server runs, the address is free when the lease ends.
+    assert_eq!(lease(&mut lab, 50), "192.0.2.100");
+    lab.step("wait 13h");
+    let found: Vec<String> = (60..64).map(|other| lease(&mut lab, other)).collect();
+    assert!(
+        found.iter().any(|address| address == "192.0.2.100"),
+        "{found:?}"
+    );
 }
 
 #[test]

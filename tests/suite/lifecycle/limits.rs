@@ -1,6 +1,8 @@
 //! Limits that prevent the installation of many machines.
 
-use crate::support::story::replay;
+use bootwright::control::{NetworkBoot, Report};
+
+use crate::support::story::{Lab, replay};
 
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\ntask = \"esxi\"\n";
 
@@ -192,4 +194,55 @@ fn the_first_boot_of_a_declared_machine_is_forecast_to_wait_for_the_rate() {
         boot c2 as=w => wait: 1 installation began within the last hour (`installs-per-hour`)
         ",
     );
+}
+
+#[test]
+fn log_lines_above_the_budget_are_counted_and_stages_are_not_lost() {
+    let mut lab = Lab::new(&[("a", A)]);
+    lab.step("boot c1");
+    lab.step("read #1 ks.cfg");
+    let before = lab.written().len();
+    for number in 0..20_000 {
+        lab.step(&format!("log #1 info line {number}"));
+        lab.step(&format!("callback #1 own-{number}"));
+    }
+    lab.step("callback #1 installed");
+    lab.step("wait 1m");
+    let written = lab.written().split_off(before);
+    let bytes: usize = written.iter().map(|line| line.len() + 1).sum();
+    assert!(bytes < 400 << 10, "{bytes} bytes");
+    let logged = written
+        .iter()
+        .filter(|line| line.contains(r#""event":"log""#));
+    assert!(logged.count() > 200);
+    let installed = r#""stage":"installed""#;
+    assert!(written.iter().any(|line| line.contains(installed)));
+    let suppressed = written.iter().filter(|line| line.contains("suppressed"));
+    let suppressed: Vec<&String> = suppressed.collect();
+    assert_eq!(suppressed.len(), 1, "{suppressed:?}");
+    lab.step("restart");
+}
+
+#[test]
+fn one_request_writes_one_line_about_its_invalid_values() {
+    let mut lab = Lab::new(&[("a", "")]);
+    lab.transaction(|transaction| {
+        let report = Report {
+            macs: vec!["52:54:00:00:00:09".parse().unwrap()],
+            ..Report::default()
+        };
+        transaction.boot(&NetworkBoot {
+            report,
+            dropped: (0..700).map(|number| format!("mac `{number}`")).collect(),
+            ..NetworkBoot::default()
+        })
+    });
+    let written = lab.written();
+    let dropped: Vec<&String> = written
+        .iter()
+        .filter(|line| line.contains("dropped"))
+        .collect();
+    assert_eq!(dropped.len(), 1);
+    assert!(dropped[0].contains("; and 696 more"), "{dropped:?}");
+    assert!(written.len() <= 4 && dropped[0].len() < 400, "{written:?}");
 }
