@@ -16,8 +16,8 @@ const MACHINE: BudgetSize = BudgetSize {
 };
 /// The same for all undeclared machines together: anyone can invent them.
 const UNDECLARED: BudgetSize = BudgetSize {
-    burst: 512 << 10,
-    per_minute: 256 << 10,
+    burst: 256 << 10,
+    per_minute: 128 << 10,
 };
 /// The interval between counts of suppressed events, in milliseconds.
 const SUMMARY_INTERVAL: i64 = 60_000;
@@ -163,7 +163,7 @@ mod tests {
             let now = MonotonicTime(id as i64 / 100);
             written += u64::from(budgets.admits(MachineId(id), false, 300, now)) * 300;
         }
-        assert!(written < 600 << 10, "{written}");
+        assert!(written < 300 << 10, "{written}");
         assert!(budgets.admits(MachineId(1 << 40), true, 300, MonotonicTime(1_000)));
         let suppressed = budgets.take_suppressed(MonotonicTime(60_000)).unwrap();
         assert_eq!(suppressed.machines.len(), MAX_SUMMARIES);

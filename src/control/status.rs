@@ -42,6 +42,9 @@ impl Transaction<'_> {
         let binds = next.is_some() || machine.is_some_and(|machine| machine.binding.is_some());
         let next = next.map(|bound| bound.task);
         let (state, reason) = self.state_of(machine, node, binds);
+        let waits = state == MachineState::Bound && due;
+        let unwritable = self.server.volatile.unwritable.as_ref();
+        let reason = reason.or_else(|| unwritable.filter(|_| waits).cloned());
         let reason = self.with_diagnosis(machine, state, reason);
         let reason = reason.or_else(|| self.microkernel_hint(machine?, state));
         let identity = machine.map(|machine| &machine.identity);

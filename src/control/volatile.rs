@@ -36,6 +36,8 @@ pub(crate) struct VolatileState {
     /// Remarks that a machine's log has already.
     pub(crate) remarked: BTreeSet<(MachineId, String)>,
     pub(crate) reports: ReportBudgets,
+    /// Why no new installation is recorded, while the journal cannot be written.
+    pub(crate) unwritable: Option<String>,
 }
 
 /// The latest network boots.
@@ -198,6 +200,7 @@ impl VolatileState {
             unverified: BTreeMap::new(),
             remarked: BTreeSet::new(),
             reports: ReportBudgets::default(),
+            unwritable: None,
         }
     }
 

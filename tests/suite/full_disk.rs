@@ -1,5 +1,5 @@
-//! A disk that becomes full under the journal: installations are held, nothing is written partially, and the server
-//! continues automatically when there is room.
+//! A disk that becomes full under the journal: running installations continue, new ones wait, nothing is written partially, and
+//! the server continues automatically when there is room.
 
 use std::{fs, io::Write, path::Path, process::Command};
 
@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_full_disk_holds_installations_until_there_is_room() {
+fn running_installations_continue_on_a_full_disk_and_new_ones_wait_for_room() {
     in_mount_namespace(test_name!(), full_disk);
 }
 
@@ -22,7 +22,7 @@ fn full_disk() {
     let dir = tempfile::tempdir().unwrap();
     let disk = dir.path();
     let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+        .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
         .arg(disk)
         .status();
     assert!(mounted.unwrap().success());
@@ -30,8 +30,11 @@ fn full_disk() {
     let mut server = Server::start(&site);
     let running = format!("/t/{}", token(&server.machines.boot(1)));
     server.machines.get(&format!("{running}/ks.cfg")).good();
+    until("the reserve", || {
+        site.state().join("journal/reserve").exists().then_some(())
+    });
     fill(disk);
-    refuses(&mut server, &running);
+    continues(&mut server, &running, disk);
     // The journal has only complete lines, and no document is partial.
     let journal = fs::read_to_string(site.segment()).unwrap();
     assert!(journal.ends_with('\n'));
@@ -47,6 +50,7 @@ fn full_disk() {
     until("the journal has room", || {
         (server.machines.get("/healthz").good() == "ok\n").then_some(())
     });
+    assert!(site.state().join("journal/reserve").exists());
     let installed = server.machines.get(&format!("{running}/stage/installed"));
     assert_eq!(installed.good(), "ok\n");
     let waiting = format!("/t/{}", token(&server.machines.boot(2)));
@@ -67,19 +71,28 @@ fn full_disk() {
         .filter(|event| **event == "stage")
         .count();
     assert!(stages >= 2, "{log:?}");
+    // What was kept in memory was written.
+    let kept = log
+        .iter()
+        .filter(|line| line.to_string().contains("second-"));
+    assert_eq!(kept.count(), 20);
     server.stop();
 }
 
 /// Fills a disk completely.
 fn fill(disk: &Path) {
-    let mut filler = fs::File::create(disk.join("filler")).unwrap();
+    let filler = fs::File::options()
+        .append(true)
+        .create(true)
+        .open(disk.join("filler"));
+    let mut filler = filler.unwrap();
     for piece in [64 << 10, 1 << 10, 1] {
         while filler.write_all(&vec![0; piece]).is_ok() {}
     }
 }
 
-/// Asserts that a server with a full disk reports this in all its answers.
-fn refuses(server: &mut Server, running: &str) {
+/// Asserts what a server with a full disk does.
+fn continues(server: &mut Server, running: &str, disk: &Path) {
     let machines = &mut server.machines;
     // No write has failed yet.
     let script = machines.boot(2);
@@ -89,33 +102,38 @@ fn refuses(server: &mut Server, running: &str) {
         ),
         "{script}"
     );
-    // The last page of the journal's file may have room for some lines.
-    let refused = (0..200).find_map(|step| {
-        let answer = machines.get(&format!("{running}/stage/step-{step}"));
-        (answer.status != 200).then_some(answer)
+    // The last page of the journal's file may have room for some lines. After that, the reserve is used.
+    let full = "degraded: the disk under the journal is full\n";
+    let is_full = (0..400).any(|step| {
+        let accepted = machines.get(&format!("{running}/stage/first-{step}"));
+        assert_eq!(accepted.good(), "ok\n");
+        machines.get("/healthz").good() == full
     });
-    let refused = refused.expect("the disk is full");
-    assert_eq!(refused.status, 503);
-    assert_eq!(refused.body, "the journal cannot be written; try again\n");
+    assert!(is_full);
+    // The reserve is used up as well: callbacks are kept in memory.
+    fill(disk);
+    for step in 0..20 {
+        let accepted = machines.get(&format!("{running}/log/info/second-{step}"));
+        assert_eq!(accepted.good(), "ok\n");
+    }
     for number in [2, 2, 3] {
         let script = machines.boot(number);
         assert!(!script.contains("/t/"), "{script}");
+        assert!(script.contains("the journal cannot be written"), "{script}");
         assert!(
-            script.contains("Bootwright holds this machine\necho the journal cannot be written"),
+            script.contains("Bootwright: waiting") || script.contains("sleep"),
             "{script}"
         );
     }
     let document = machines.get(&format!("{running}/ks.cfg"));
-    assert_eq!(
-        (document.status, document.body.as_str()),
-        (503, "the journal cannot be written; see the server's log\n")
-    );
-    let health = machines.get("/healthz").good();
-    assert_eq!(health, "degraded: the disk under the journal is full\n");
+    assert_eq!(document.status, 200);
+    assert_eq!(machines.get("/healthz").good(), full);
     let now = status(&mut server.operators);
+    assert_eq!(now["health"], full.trim_end());
+    let waiting = node(&mut server.operators, 3);
     assert_eq!(
-        now["health"],
-        "degraded: the disk under the journal is full"
+        waiting["reason"],
+        "waits: the disk under the journal is full"
     );
     let order = server
         .operators

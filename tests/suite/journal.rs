@@ -14,13 +14,17 @@ use bootwright::disk::journal::{
 use crate::support::{child, needs::needs};
 
 fn options() -> JournalOptions {
-    JournalOptions { segment: 2_000 }
+    JournalOptions {
+        segment: 2_000,
+        reserve: 0,
+    }
 }
 
 fn entry(number: u64, durable: bool) -> JournalEntry {
     JournalEntry {
         text: format!(r#"{{"n":{number},"machine":"{:016x}"}}"#, number % 10),
         durable,
+        reports: false,
     }
 }
 

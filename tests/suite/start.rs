@@ -249,13 +249,21 @@ fn a_journal_without_its_checkpoint_gives_the_same_state() {
 /// Ends the first segment, so that what follows is in another one.
 fn seal(site: &TestSite) {
     let journal = site.state().join("journal");
-    let (journal, replay) =
-        Journal::open(&journal, &site.path(), JournalOptions { segment: 1 }).unwrap();
+    let (journal, replay) = Journal::open(
+        &journal,
+        &site.path(),
+        JournalOptions {
+            segment: 1,
+            reserve: 0,
+        },
+    )
+    .unwrap();
     drop(replay);
     let text = r#"{"at":"2026-01-01T00:00:00.000Z","event":"started","version":"0"}"#;
     let entry = JournalEntry {
         text: text.into(),
         durable: true,
+        reports: false,
     };
     journal.append(vec![entry]).wait().unwrap();
     drop(journal);

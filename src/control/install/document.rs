@@ -99,6 +99,13 @@ impl Transaction<'_> {
         !is_held && self.is_completing(id)
     }
 
+    /// Returns whether the machine has read a document of this attempt. It was served only after the journal had its beginning.
+    pub fn is_running(&self, id: AttemptId) -> bool {
+        let machine = self.server.state.machine(id.machine);
+        let attempt = machine.and_then(|machine| machine.attempt(id));
+        attempt.is_some_and(|attempt| attempt.read.is_some())
+    }
+
     /// Records that the transfer of a document has begun.
     pub fn on_serving(&mut self, download: Download, name: &str) {
         self.observe(download.machine, Observation::Over);

@@ -230,6 +230,11 @@ impl Transaction<'_> {
         self.server.volatile.unverified = unverified;
     }
 
+    /// Stores why the journal cannot be written, for the status of machines that wait for it.
+    pub fn on_journal(&mut self, unwritable: Option<String>) {
+        self.server.volatile.unwritable = unwritable;
+    }
+
     /// Returns the block if `installs-per-hour` permits no further installation. `announced` is how many others are about to
     /// begin.
     pub(crate) fn rate_limited(&self, announced: usize) -> Option<Blocked> {

@@ -11,6 +11,7 @@ use super::storage::Storage;
 
 pub(super) const MANIFEST: &str = "manifest.jsonl";
 pub(super) const CHECKPOINT: &str = "checkpoint";
+pub(super) const RESERVE: &str = "reserve";
 
 /// A position between two lines of the journal. The default is its beginning.
 #[derive(
@@ -30,6 +31,11 @@ pub(super) fn name(segment: u64) -> String {
 /// The name of a segment's compacted lines until they replace it.
 pub(super) fn compacted(segment: u64) -> String {
     format!("compacted-{segment:08}")
+}
+
+/// Whether a file of this name holds compacted lines that have not replaced their segment.
+pub(super) fn is_compacted(file: &str) -> bool {
+    file.starts_with("compacted-")
 }
 
 /// The number of the segment whose file has this name.

@@ -8,6 +8,7 @@
 //!   checkpoint          the state up to a position, so that a start is quick; may be deleted
 //!   compacted-00000001  the lines of a segment that stay, until they replace it
 //!   cut-00000002-512    an incomplete line that was removed from the end of a segment after a crash
+//!   reserve             room for the last lines on a full disk
 //!   lock                the process that writes
 //! ```
 //!
@@ -26,6 +27,7 @@ mod recover;
 mod ticket;
 mod queue;
 mod compact;
+mod reserve;
 mod writer;
 mod follow;
 
@@ -54,18 +56,25 @@ pub struct JournalEntry {
     pub text: String,
     /// Whether its ticket completes only when it is on the disk. Other lines are written within a second.
     pub durable: bool,
+    /// Whether it only reports, so that it may be dropped while too much waits for the disk.
+    pub reports: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub struct JournalOptions {
     /// A segment of this length in bytes is sealed, and the next one started.
     pub segment: u64,
+    /// The size in bytes of a file that is removed when the disk is full, so that more lines can be written. 0 for none.
+    pub reserve: u64,
 }
 
 impl Default for JournalOptions {
     fn default() -> Self {
         // One segment is compacted in a fraction of a second, and in memory.
-        JournalOptions { segment: 4 << 20 }
+        JournalOptions {
+            segment: 4 << 20,
+            reserve: 1 << 20,
+        }
     }
 }
 
@@ -73,7 +82,7 @@ impl Default for JournalOptions {
 pub enum JournalHealth {
     #[default]
     Good,
-    /// The disk is full. Lines are kept in memory and the write is retried every second.
+    /// The disk is full. Lines are written in the room of the reserve, then kept in memory. The write is retried every second.
     Full,
     /// Writing fails for this reason. Lines are kept in memory and the write is retried every second.
     Failing(String),
@@ -174,6 +183,11 @@ impl Journal {
         let (ticket, answer) = Ticket::pair();
         self.shared.push(WriterJob::Compact(sealed, answer));
         ticket.wait().map(|()| compacted)
+    }
+
+    /// Whether lines can still be kept in memory while the disk is full. Otherwise a caller must not append any that decide.
+    pub fn has_room(&self) -> bool {
+        self.shared.has_room()
     }
 
     pub fn health(&self) -> JournalHealth {

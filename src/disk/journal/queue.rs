@@ -19,6 +19,9 @@ const COLLECT_TIME: Duration = Duration::from_millis(500);
 const MAX_COLLECTED: usize = 256 << 10;
 /// After a failed write.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// How many bytes are kept in memory while the disk is full. Then the oldest lines that only report are dropped, and callers
+/// append no others.
+pub(super) const MAX_BEHIND: usize = 4 << 20;
 /// How many bytes of non-durable lines are queued while the disk is blocked. Further ones are dropped.
 const MAX_QUEUED: usize = 64 << 20;
 
@@ -50,8 +53,10 @@ struct QueueState {
     waiting: usize,
     /// How many of them wait for the next call.
     held: usize,
-    /// Whether lines wait because a write failed.
+    /// Whether the disk is full, or lines wait because a write failed.
     is_behind: bool,
+    /// The size of the lines that wait because a write failed, in bytes.
+    behind: usize,
     /// How many calls were dropped.
     dropped: usize,
     is_stopped: bool,
@@ -187,13 +192,19 @@ impl JournalQueue {
         Some(mem::take(&mut queue.jobs))
     }
 
-    /// Records a result of the writer: how many tickets it completes, and its health.
-    pub(super) fn settle(&self, answered: usize, is_behind: bool, health: JournalHealth) {
+    /// Records a result of the writer: how many tickets it completes, how many bytes wait for the disk, and its health.
+    pub(super) fn settle(&self, answered: usize, behind: usize, health: JournalHealth) {
         let mut queue = lock(&self.queue);
         queue.waiting -= answered;
-        queue.is_behind = is_behind;
+        queue.behind = behind;
+        queue.is_behind = behind > 0 || health != JournalHealth::Good;
         drop(queue);
         *lock(&self.health) = health;
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        let queue = lock(&self.queue);
+        !queue.is_behind || queue.behind + queue.bytes < MAX_BEHIND
     }
 }
 
@@ -205,6 +216,7 @@ mod tests {
         JournalEntry {
             text: text.into(),
             durable: true,
+            reports: false,
         }
     }
 
@@ -220,7 +232,7 @@ mod tests {
         tickets.push(queue.enqueue(vec![entry("2")], true));
         assert!(is_due(&queue));
         assert_eq!(queue.take().map(|jobs| jobs.len()), Some(2));
-        queue.settle(tickets.len(), false, JournalHealth::Good);
+        queue.settle(tickets.len(), 0, JournalHealth::Good);
         assert!(!is_due(&queue));
     }
 

@@ -15,6 +15,7 @@ use super::{
     segment,
     storage::Storage,
 };
+use crate::disk::atomic;
 
 /// A journal that is ready to be appended to.
 pub(super) struct Recovered {
@@ -56,7 +57,7 @@ pub(super) struct Survey {
 pub(super) fn recover(storage: &Arc<dyn Storage>) -> io::Result<Recovered> {
     let mut survey = survey(storage)?;
     survey.cut(&**storage)?;
-    survey.remove_leftovers(&**storage);
+    survey.remove_leftovers(&**storage)?;
     let last = survey.present.last().copied();
     if let Some(last) = last {
         // Replies will depend on lines that an earlier run did not sync.
@@ -241,19 +242,15 @@ impl Survey {
         }
     }
 
-    /// Removes the files of a compaction that a crash interrupted.
-    fn remove_leftovers(&mut self, storage: &dyn Storage) {
-        for number in self.present.clone() {
-            let side = layout::compacted(number);
-            let removed = match storage.length(&side) {
-                Ok(None) => continue,
-                Ok(Some(_)) => storage.remove(&side),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = removed {
-                self.warn(format!("cannot remove `{side}`: {error}"));
+    /// Removes the files of a write that a crash interrupted, such as a compaction.
+    fn remove_leftovers(&mut self, storage: &dyn Storage) -> io::Result<()> {
+        let is_leftover = |name: &String| layout::is_compacted(name) || atomic::is_leftover(name);
+        for name in storage.names()?.into_iter().filter(is_leftover) {
+            if let Err(error) = storage.remove(&name) {
+                self.warn(format!("cannot remove `{name}`: {error}"));
             }
         }
+        Ok(())
     }
 
     /// Removes an incomplete line at the end, and stores it in a file beside the segment.

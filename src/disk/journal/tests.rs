@@ -18,11 +18,19 @@ fn entry(number: u64, durable: bool) -> JournalEntry {
     JournalEntry {
         text: text(number, number),
         durable,
+        reports: !durable,
+    }
+}
+
+fn options(segment: u64) -> JournalOptions {
+    JournalOptions {
+        segment,
+        reserve: 0,
     }
 }
 
 fn open(disk: &FakeDisk, segment: u64) -> (Journal, Replay) {
-    Journal::over(Arc::new(disk.clone()), JournalOptions { segment }).unwrap()
+    Journal::over(Arc::new(disk.clone()), options(segment)).unwrap()
 }
 
 fn lines(replay: Replay) -> Vec<String> {
@@ -159,8 +167,7 @@ fn many_machines_share_one_sync() {
 #[test]
 fn a_crash_at_any_byte_loses_at_most_the_line_that_is_being_written() {
     let run = |disk: &FakeDisk| {
-        let (journal, _) =
-            Journal::over(Arc::new(disk.clone()), JournalOptions { segment: 200 }).ok()?;
+        let (journal, _) = Journal::over(Arc::new(disk.clone()), options(200)).ok()?;
         let mut kept = 0;
         for number in 0..6 {
             let number = number * 2;
@@ -386,6 +393,7 @@ fn every_machine_that_a_lost_line_may_name_is_concerned() {
             5, 6
         ),
         durable: true,
+        reports: false,
     };
     journal.append(vec![merged]).wait().unwrap();
     journal.append(vec![entry(7, true)]).wait().unwrap();
@@ -532,6 +540,7 @@ fn an_entry_of_two_lines_is_a_bug() {
     let two = JournalEntry {
         text: "{\n}".into(),
         durable: false,
+        reports: false,
     };
     drop(journal.append(vec![two]));
 }
@@ -707,4 +716,87 @@ fn a_full_disk_leaves_a_segment_uncompacted() {
     disk.remove_limit();
     assert_eq!(journal.append(vec![entry(8, true)]).wait(), Ok(()));
     assert_eq!(compact(&journal, &thirds(u64::MAX, &|_| true)).len(), 3);
+}
+
+/// Appends until the journal has used its reserve.
+fn fill(journal: &Journal) -> u64 {
+    let mut number = 10;
+    while journal.health() == JournalHealth::Good {
+        journal.append(vec![entry(number, true)]).wait().unwrap();
+        number += 1;
+    }
+    number
+}
+
+#[test]
+fn a_full_disk_has_a_reserve_for_the_last_lines() {
+    let disk = FakeDisk::default();
+    let with_reserve = JournalOptions {
+        segment: u64::MAX,
+        reserve: 1_000,
+    };
+    let (journal, _) = Journal::over(Arc::new(disk.clone()), with_reserve).unwrap();
+    journal.append(vec![entry(1, true)]).wait().unwrap();
+    assert_eq!(disk.text("reserve").map(|text| text.len()), Some(1_000));
+    disk.limit_room(200);
+    let mut number = fill(&journal);
+    assert_eq!(disk.text("reserve"), None);
+    // The journal is written in the room of the reserve, and then in memory.
+    assert_eq!(journal.health(), JournalHealth::Full);
+    while journal.append(vec![entry(number, true)]).wait() == Ok(()) {
+        number += 1;
+    }
+    assert!(number > 25, "{number}");
+    assert!(journal.has_room());
+    disk.remove_limit();
+    wait_until(|| journal.health() == JournalHealth::Good);
+    assert_eq!(disk.text("reserve").map(|text| text.len()), Some(1_000));
+    drop(journal);
+    let expected = texts([1].into_iter().chain(10..=number));
+    assert_eq!(replayed(&disk.after_power_loss()), expected);
+}
+
+#[test]
+fn what_waits_for_a_full_disk_is_bounded_and_the_oldest_reports_are_dropped_first() {
+    let disk = FakeDisk::default();
+    let (journal, _) = open(&disk, u64::MAX);
+    journal.append(vec![entry(1, true)]).wait().unwrap();
+    disk.limit_room(0);
+    let long = |number: u64, reports: bool| JournalEntry {
+        text: format!(r#"{{"n":{number},"text":"{}"}}"#, "x".repeat(100 << 10)),
+        durable: true,
+        reports,
+    };
+    for number in 0..100 {
+        let result = journal.append(vec![long(number, true)]).wait();
+        assert_eq!(result, Err(JournalError::Full));
+    }
+    let mut decides = 100;
+    while journal.has_room() {
+        assert_eq!(
+            journal.append(vec![long(decides, false)]).wait(),
+            Err(JournalError::Full)
+        );
+        decides += 1;
+    }
+    assert!((138..145).contains(&decides), "{decides}");
+    disk.remove_limit();
+    wait_until(|| journal.health() == JournalHealth::Good);
+    assert!(journal.has_room());
+    drop(journal);
+    let (_journal, replay) = open(&disk, u64::MAX);
+    let numbers: Vec<u64> = lines(replay)
+        .iter()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["n"]
+                .as_u64()
+                .unwrap()
+        })
+        .collect();
+    // All that decide, and the newest of the others as far as they fit.
+    let reports = numbers.len() as u64 - 1 - (decides - 100);
+    assert_eq!(numbers[0], 1);
+    let expected: Vec<u64> = (100 - reports..decides).collect();
+    assert_eq!(numbers[1..], expected);
+    assert!(reports < 3, "{reports}");
 }

@@ -10,26 +10,37 @@ use super::{
     JournalEntry, JournalHealth, JournalOptions,
     layout::{self, CHECKPOINT, Checkpoint, MANIFEST, ManifestRecord, Position, SealedSegment},
     lock,
-    queue::{JournalQueue, WriterJob},
+    queue::{JournalQueue, MAX_BEHIND, WriterJob},
     recover::JournalEnd,
+    reserve::{self, JournalReserve, is_full},
     scan,
     storage::Storage,
     ticket::{JournalError, TicketSender},
 };
 
-/// When more bytes than this wait after a failed write, non-durable lines are dropped.
-const MAX_BEHIND: usize = 4 << 20;
-
-/// Drops non-durable lines but the last when the group is too large. The last one makes the write be retried.
+/// Drops the oldest lines that only report while the group is too large.
 fn limited(mut group: Vec<JournalEntry>) -> Vec<JournalEntry> {
-    let bytes: usize = group.iter().map(|entry| entry.text.len()).sum();
-    if bytes > MAX_BEHIND
-        && let Some(last) = group.pop()
-    {
-        group.retain(|entry| entry.durable);
-        group.push(last);
+    let surplus = size(&group).saturating_sub(MAX_BEHIND);
+    let mut dropped = 0;
+    let mut count = 0;
+    group.retain(|entry| {
+        let stays = dropped >= surplus || !entry.reports;
+        if !stays {
+            dropped += entry.text.len();
+            count += 1;
+        }
+        stays
+    });
+    if count > 0 {
+        tracing::warn!(
+            "the disk is full: {count} events that only report were dropped from the journal"
+        );
     }
     group
+}
+
+fn size(group: &[JournalEntry]) -> usize {
+    group.iter().map(|entry| entry.text.len()).sum()
 }
 
 pub(super) struct JournalWriter {
@@ -45,6 +56,7 @@ pub(super) struct JournalWriter {
     /// Lines whose write failed.
     behind: Vec<JournalEntry>,
     checkpoint: Option<JoinHandle<()>>,
+    reserve: JournalReserve,
 }
 
 impl JournalWriter {
@@ -58,6 +70,7 @@ impl JournalWriter {
             storage,
             shared,
             options,
+            reserve: JournalReserve::Off,
             synced: end.length,
             end,
             is_torn: false,
@@ -68,6 +81,7 @@ impl JournalWriter {
 
     /// Writes until the queue is stopped.
     pub(super) fn run(mut self) {
+        self.reserve = reserve::find(&*self.storage, self.options.reserve);
         while let Some(jobs) = self.shared.take() {
             self.process(jobs);
         }
@@ -109,13 +123,19 @@ impl JournalWriter {
     fn write(&mut self, entries: Vec<JournalEntry>, answers: Vec<TicketSender>) {
         let mut group = mem::take(&mut self.behind);
         group.extend(entries);
-        let result = self.put(&group);
+        let mut result = self.put(&group);
+        if result.as_ref().is_err_and(is_full) && self.free_reserve() {
+            self.undo();
+            result = self.put(&group);
+        }
         if let Err(error) = &result {
             self.undo();
             if *lock(&self.shared.health) == JournalHealth::Good {
                 tracing::error!("cannot write the journal, retrying: {error}");
             }
             self.behind = limited(group);
+        } else if self.reserve.is_due() {
+            self.reserve = reserve::create(&*self.storage, self.options.reserve);
         }
         let result = result.map_err(|error| JournalError::new(&error));
         self.answer(answers, &result);
@@ -123,16 +143,29 @@ impl JournalWriter {
 
     fn answer(&self, answers: Vec<TicketSender>, result: &Result<(), JournalError>) {
         let health = match result {
-            _ if self.behind.is_empty() => JournalHealth::Good,
+            _ if self.behind.is_empty() && !self.reserve.is_used() => JournalHealth::Good,
             Err(JournalError::Failed(why)) => JournalHealth::Failing(why.clone()),
             Ok(()) | Err(_) => JournalHealth::Full,
         };
         self.shared
-            .settle(answers.len(), !self.behind.is_empty(), health);
+            .settle(answers.len(), size(&self.behind), health);
         for answer in answers {
             // The caller may have dropped its ticket.
             drop(answer.send(result.clone()));
         }
+    }
+
+    /// Removes the reserve, so that there is room for more lines. Returns whether there was one.
+    fn free_reserve(&mut self) -> bool {
+        if !self.reserve.is_present() {
+            return false;
+        }
+        tracing::error!(
+            "the disk under the journal is full: new installations wait, and the journal is continued in its reserve of {} KiB",
+            self.options.reserve >> 10
+        );
+        self.reserve = reserve::remove(&*self.storage);
+        self.reserve.is_used()
     }
 
     fn put(&mut self, group: &[JournalEntry]) -> io::Result<()> {
@@ -279,7 +312,8 @@ impl JournalWriter {
             drop(answer.send(kept.map_err(|error| JournalError::new(&error))));
         });
         self.checkpoint = Some(thread);
-        self.shared.settle(1, false, JournalHealth::Good);
+        let health = lock(&self.shared.health).clone();
+        self.shared.settle(1, 0, health);
         None
     }
 }

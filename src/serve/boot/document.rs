@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::{
     control::{DownloadRefused, UrlToken},
-    disk::attempts::{Document, DocumentBody},
+    disk::{
+        attempts::{Document, DocumentBody},
+        journal::JournalError,
+    },
     journal::AttemptId,
     net::http::{DocumentRequest, DownloadEnd, DownloadReceipt, FileReply, Reply},
     serve::{
@@ -67,16 +70,22 @@ impl Server {
         // The state may have changed since the file was read.
         let (begun, ticket) = engine.transaction(|transaction| {
             let download = transaction.authorize_download(token, &request.name)?;
+            let is_running = transaction.is_running(download.attempt);
             transaction.on_serving(download, &request.name);
-            Ok(())
+            Ok(is_running)
         });
-        begun?;
-        if let Err(error) = ticket.durable().await {
-            tracing::error!("{error}");
-            return Ok(refusal(
-                503,
-                "the journal cannot be written; see the server's log\n",
-            ));
+        let is_running = begun?;
+        match ticket.durable().await {
+            Ok(()) => {}
+            // The journal has already that the machine may have begun to install.
+            Err(JournalError::Full) if is_running && engine.journal.has_room() => {}
+            Err(error) => {
+                tracing::error!("{error}");
+                return Ok(refusal(
+                    503,
+                    "the journal cannot be written; see the server's log\n",
+                ));
+            }
         }
         let receipt = receipt(
             engine.clone(),

@@ -56,15 +56,19 @@ impl Engine {
             Ok(reported) => reported,
             Err(error) => return CheckInReply::Rejected(no_report(&error)),
         };
+        let refused = || {
+            let text = "the journal cannot be written; try again\n";
+            CheckInReply::Rejected(Reply::error(503, text))
+        };
+        if !self.journal.has_room() {
+            return refused();
+        }
         let (checked_in, ticket) = self.transaction_with_images(|transaction, _| {
             transaction.check_in(token, reported.as_ref())
         });
         if let Err(error) = ticket.durable().await {
             tracing::error!("{error}");
-            return CheckInReply::Rejected(Reply::error(
-                503,
-                "the journal cannot be written; try again\n",
-            ));
+            return refused();
         }
         match checked_in {
             CheckedIn::Instruction(instruction) => {

@@ -22,7 +22,7 @@ use crate::{
     control::{
         Blocked, BootFromDisk, Decision, NetworkBoot, Preparation, Report, Transaction, UrlToken,
     },
-    disk::journal::{JournalHealth, Ticket},
+    disk::journal::{JournalError, JournalHealth, Ticket},
     journal::{AttemptId, MachineId},
     model::{Arch, BootProgram, Mac, Platform, TaskName},
     net::http::Peer,
@@ -112,6 +112,9 @@ impl Boot {
 impl Engine {
     /// Answers a boot, once the events that the answer depends on are on the disk.
     pub(crate) async fn boot(self: &Arc<Self>, boot: &mut Boot) -> BootResult {
+        if !self.journal.has_room() {
+            return boot.disk(Blocked::JournalUnwritable);
+        }
         boot.request.from = Some(boot.peer.address.ip());
         let mut neighbours = self.neighbours_of(boot.peer);
         let mut is_probed = false;
@@ -150,7 +153,7 @@ impl Engine {
                     Ok(()) => outcome,
                     Err(error) => {
                         tracing::error!("{error}");
-                        boot.disk(Blocked::JournalUnwritable)
+                        unwritten(boot, outcome, &error)
                     }
                 };
             }
@@ -159,7 +162,7 @@ impl Engine {
     }
 
     fn decide(self: &Arc<Self>, boot: &mut Boot, neighbours: &Neighbours) -> (Step, Ticket) {
-        let is_writable = self.health() == JournalHealth::Good;
+        let health = self.health();
         self.transaction_with_images(|transaction, snapshot| {
             let network = snapshot.network_at(boot.peer.local.ip());
             boot.request.network = network.map(|network| network.name.value.clone());
@@ -174,18 +177,28 @@ impl Engine {
                 transaction.remark_once(machine, why.to_string());
             }
             match decision {
-                Decision::Open(opening) if is_writable => {
+                Decision::Open(opening) if health == JournalHealth::Good => {
                     let preparation = Preparation::New(opening);
                     self.reserve(transaction, snapshot, boot, preparation)
                         .map_or(Step::Wait, |pending| Step::Prepare(Box::new(pending)))
                 }
-                decision => step(transaction, decision),
+                decision => step(decision, transaction, &health),
             }
         })
     }
 }
 
-fn step(transaction: &mut Transaction<'_>, decision: Decision) -> Step {
+/// Returns the answer to a boot whose events cannot be written. A boot of the local disk depends on none. While the disk is full,
+/// everything else waits for room.
+fn unwritten(boot: &Boot, outcome: BootResult, error: &JournalError) -> BootResult {
+    match (outcome, error) {
+        (disk @ BootResult::Disk(_), _) => disk,
+        (_, JournalError::Full) => BootResult::Wait(Blocked::JournalUnwritable),
+        _ => boot.disk(Blocked::JournalUnwritable),
+    }
+}
+
+fn step(decision: Decision, transaction: &mut Transaction<'_>, health: &JournalHealth) -> Step {
     Step::Answer(match decision {
         Decision::Disk(disk) => BootResult::Disk(disk),
         Decision::Wait(reason) => BootResult::Wait(reason),
@@ -193,6 +206,9 @@ fn step(transaction: &mut Transaction<'_>, decision: Decision) -> Step {
             BootResult::Microkernel(transaction.check_in_token(machine))
         }
         Decision::Script(machine, task) => BootResult::Task(machine, task),
+        Decision::Open(_) if *health == JournalHealth::Full => {
+            BootResult::Wait(Blocked::JournalUnwritable)
+        }
         // This happens only while the journal cannot be written.
         Decision::Open(opening) => BootResult::Disk(
             transaction.not_opened(&opening, Blocked::JournalUnwritable.to_string()),

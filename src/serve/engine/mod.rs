@@ -30,7 +30,7 @@ use crate::{
         loaders::Loaders,
         repo::{ImageRegistry, RepoSource},
     },
-    journal::{AttemptId, JournalLine},
+    journal::{AttemptId, EventRole, JournalLine},
     model::{DhcpMode, Now, RepoName, Revision, ServerConfig},
     render::HAND_OVER,
     serve::{clock::Clock, reload::external, server_log},
@@ -360,9 +360,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 pub(crate) fn entry(line: &JournalLine) -> JournalEntry {
+    let traits = line.event.traits();
     JournalEntry {
         text: line.text(),
-        durable: line.event.traits().durable,
+        durable: traits.durable,
+        reports: traits.role == EventRole::Reports,
     }
 }
 

@@ -232,14 +232,25 @@ impl DhcpListener {
         let (listener, socket) = (self.clone(), socket.clone());
         tokio::spawn(async move {
             if let Err(error) = ticket.durable().await {
-                tracing::error!("DHCP: no answer to {} machines: {error}", pending.len());
-                return;
+                // The site declares these addresses, so they need no lease.
+                pending.retain(|(incoming, answer)| listener.is_declared(incoming, answer));
+                let declared = pending.len();
+                tracing::error!("DHCP: {error}: only {declared} declared machines are answered");
             }
             for (incoming, answer) in pending {
                 listener.send(&socket, &incoming, &answer);
             }
             drop(permit);
         });
+    }
+
+    /// Whether the site declares the address of an answer for the client's NIC.
+    fn is_declared(&self, incoming: &IncomingQuery, answer: &DhcpReply) -> bool {
+        let address = answer.yiaddr.map(Into::into);
+        self.engine.read(|transaction| {
+            let macs = address.and_then(|address| transaction.mac_declared_at(address));
+            macs.is_some_and(|macs| macs.contains(&incoming.query.query.mac))
+        })
     }
 
     /// Returns the query of a client's message. Returns `None` if this server does not answer it.

@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 use crate::{
     api::{ApiError, Command, Query},
     control::{CallbackOutcome, UrlToken},
+    disk::journal::JournalError,
     net::http::{
         Backend, BootRequest, Bytes, CallbackReply, CallbackRequest, CheckInReply, CheckInRequest,
         DocumentRequest, EntryRequest, FileReply, LoaderRequest, MbootRequest, Reply, RepoRequest,
@@ -41,15 +42,23 @@ impl Backend for Server {
         let Some(token) = UrlToken::parse(&request.token) else {
             return CallbackReply::UnknownToken;
         };
+        let refused = || {
+            let text = "the journal cannot be written; try again\n";
+            CallbackReply::Rejected(Reply::error(503, text))
+        };
+        if !self.0.journal.has_room() {
+            return refused();
+        }
         let (outcome, ticket) = self
             .0
             .transaction(|transaction| transaction.callback(token, &request.callback));
-        if let Err(error) = ticket.durable().await {
-            tracing::error!("{error}");
-            return CallbackReply::Rejected(Reply::error(
-                503,
-                "the journal cannot be written; try again\n",
-            ));
+        match ticket.durable().await {
+            // On a full disk it is kept in memory, and written when there is room.
+            Ok(()) | Err(JournalError::Full) => {}
+            Err(error) => {
+                tracing::error!("{error}");
+                return refused();
+            }
         }
         match outcome {
             CallbackOutcome::Accepted => CallbackReply::Recorded,

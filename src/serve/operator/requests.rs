@@ -26,7 +26,15 @@ impl Engine {
                 self.transaction_with_images(|transaction, _| answer(transaction, query))
                     .0
             }
-            _ => self.read(|transaction| answer(transaction, query)),
+            _ => {
+                let unwritable = self.journal_trouble();
+                let unwritable = unwritable.map(|why| format!("waits: {why}"));
+                let act = |transaction: &mut Transaction<'_>| {
+                    transaction.on_journal(unwritable);
+                    answer(transaction, query)
+                };
+                self.transaction(act).0
+            }
         }
     }
 

@@ -126,16 +126,21 @@ impl Engine {
         })
     }
 
+    /// Why the journal cannot be written.
+    pub(crate) fn journal_trouble(&self) -> Option<String> {
+        match self.health() {
+            JournalHealth::Good => None,
+            JournalHealth::Full => Some("the disk under the journal is full".into()),
+            JournalHealth::Failing(reason) => {
+                Some(format!("the journal cannot be written: {reason}"))
+            }
+        }
+    }
+
     /// The server's most important problem, in one line.
     pub(crate) fn trouble(&self) -> Option<String> {
-        match self.health() {
-            JournalHealth::Good => {}
-            JournalHealth::Full => {
-                return Some("the disk under the journal is full".into());
-            }
-            JournalHealth::Failing(reason) => {
-                return Some(format!("the journal cannot be written: {reason}"));
-            }
+        if let Some(trouble) = self.journal_trouble() {
+            return Some(trouble);
         }
         let lost = self.read(|transaction| transaction.server.state.lost.clone());
         if let Some(lost) = lost {

@@ -126,7 +126,10 @@ impl Storage for MemoryDisk {
 }
 
 /// Large enough for some lines.
-const OPTIONS: JournalOptions = JournalOptions { segment: 600 };
+const OPTIONS: JournalOptions = JournalOptions {
+    segment: 600,
+    reserve: 0,
+};
 
 /// The lines of a text that a server could have written in this order, with the state that follows from them.
 fn plausible(text: &str) -> (Vec<String>, JournalState) {
@@ -200,6 +203,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let entry = JournalEntry {
             text,
             durable: true,
+            reports: false,
         };
         journal.append(vec![entry]).wait().unwrap();
     }
