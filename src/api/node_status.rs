@@ -63,6 +63,22 @@ pub struct InstallCounts {
     pub done: u32,
 }
 
+impl NodeStatus {
+    /// The reason of a state that needs the operator's attention, else the last event.
+    pub fn summary(&self) -> &str {
+        let needs_attention = matches!(
+            self.state,
+            MachineState::Failed
+                | MachineState::Held
+                | MachineState::Protected
+                | MachineState::Bound
+                | MachineState::Discovered
+        );
+        let reason = self.reason.as_ref().filter(|_| needs_attention);
+        reason.unwrap_or(&self.last)
+    }
+}
+
 impl MachineState {
     /// Returns whether a system is installed on the machine's disk.
     pub fn is_installed(self) -> bool {

@@ -7,12 +7,14 @@ use serde::{
     Serialize,
     de::{DeserializeOwned, IgnoredAny},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{ApiError, Command, NodeCommand, Query, SiteCommand, variant_names::variant_names};
 
 /// Every path starts with it.
 const PREFIX: &str = "/api/v1/";
+
+const PAGE_LINK: &str = "page-link";
 
 /// What [`encoded`] replaces. A MAC stays readable: `:` is allowed in a segment (RFC 3986 section 3.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
@@ -32,6 +34,8 @@ pub enum ApiRequest {
         after: Option<String>,
     },
     Command(Command),
+    /// A link to the page for web browsers.
+    PageLink,
 }
 
 /// A request as it is sent.
@@ -56,6 +60,7 @@ pub enum Endpoint {
     SiteCommand {
         name: &'static str,
     },
+    PageLink,
 }
 
 impl ApiRequest {
@@ -71,6 +76,7 @@ impl ApiRequest {
                 let (name, body) = named(command);
                 post(name, body)
             }
+            ApiRequest::PageLink => post(PAGE_LINK.into(), json!({})),
         }
     }
 }
@@ -96,6 +102,7 @@ impl Endpoint {
                     name: command_name::<NodeCommand>(name)?,
                 });
             }
+            [PAGE_LINK] => return Some(Endpoint::PageLink),
             [name] => {
                 let name = command_name::<SiteCommand>(name)?;
                 return Some(Endpoint::SiteCommand { name });
@@ -109,7 +116,9 @@ impl Endpoint {
     pub fn method(&self) -> &'static str {
         match self {
             Endpoint::Read(_) => "GET",
-            Endpoint::NodeCommand { .. } | Endpoint::SiteCommand { .. } => "POST",
+            Endpoint::NodeCommand { .. } | Endpoint::SiteCommand { .. } | Endpoint::PageLink => {
+                "POST"
+            }
         }
     }
 
@@ -117,6 +126,7 @@ impl Endpoint {
     pub fn with_body(self, body: &[u8]) -> Result<ApiRequest, ApiError> {
         let command = match self {
             Endpoint::Read(request) => return Ok(request),
+            Endpoint::PageLink => return Ok(ApiRequest::PageLink),
             Endpoint::NodeCommand { node, name } => Command::Node {
                 node,
                 command: from_named(name, body)?,
@@ -309,6 +319,7 @@ mod tests {
                 "/api/v1/release-all",
                 "{}",
             ),
+            (ApiRequest::PageLink, "/api/v1/page-link", "{}"),
         ]);
         requests
     }

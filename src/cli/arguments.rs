@@ -102,6 +102,11 @@ pub(super) enum CliCommand {
     /// List the machines, or show one of them.
     #[command(after_help = EXIT_CODES)]
     Nodes(NodesArgs),
+    /// Print a link to the server's page for web browsers.
+    ///
+    /// The link can be opened once, within ten minutes. It begins a session of twelve hours.
+    #[command(after_help = EXIT_CODES)]
+    Page,
     /// Write a file that declares an undeclared machine, ready to commit.
     ///
     /// The file contains what identifies the machine, its assigned address, and its reported hardware as comments.
@@ -214,6 +219,9 @@ pub(super) struct NodesArgs {
     /// Only undeclared machines; `adopt` writes a declaration for them.
     #[arg(long, conflicts_with = "name")]
     pub(super) unclaimed: bool,
+    /// Print all machines as an Ansible inventory: what `ansible-inventory --list` prints.
+    #[arg(long, conflicts_with_all = ["name", "unclaimed", "follow"])]
+    pub(super) inventory: bool,
     /// Print new log entries as they are written.
     #[arg(long, short)]
     pub(super) follow: bool,

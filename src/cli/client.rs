@@ -14,10 +14,13 @@ use ureq::{Agent, Body, http::Response};
 use super::{
     answer::parse_answer,
     failure::{CliResult, Failure},
+    operator_token::TokenSearch,
 };
 use crate::{
-    api::{ApiError, ApiRequest, Command, CommandReply, HttpForm, Query, ServerStatus},
+    api::{ApiError, ApiRequest, Command, CommandReply, HttpForm, PageLink, Query, ServerStatus},
+    disk::journal::Lock,
     model::ServerConfig,
+    serve,
     site::{LoadCache, SiteFiles, read_config},
 };
 
@@ -31,7 +34,9 @@ const MAX_ANSWER_BYTES: u64 = 1 << 30;
 #[derive(Debug, Clone)]
 pub(super) struct ApiClient {
     base: String,
-    token: Option<String>,
+    tokens: TokenSearch,
+    /// Which of the tokens found the server accepts.
+    chosen: usize,
     agent: Agent,
 }
 
@@ -39,12 +44,19 @@ impl ApiClient {
     /// Finds the running server of the site at `site`, and its status; `None` if no server of this site answers. If
     /// `site` is not a site, any server that answers is accepted.
     pub(super) fn find(site: &Path) -> CliResult<Option<(ApiClient, ServerStatus)>> {
-        let client = ApiClient::of(site)?;
-        let Ok(response) = client.sent(&ApiRequest::Query(Query::Status)) else {
+        let mut client = ApiClient::of(site)?;
+        let Ok(mut response) = client.sent(&ApiRequest::Query(Query::Status)) else {
             return Ok(None);
         };
+        // A server that root started has another state directory than one of this user.
+        while response.status() == 401 && client.chosen + 1 < client.tokens.found.len() {
+            client.chosen += 1;
+            response = client.request(&ApiRequest::Query(Query::Status))?;
+        }
         let status: Option<ServerStatus> = match response.status().as_u16() {
             200 => serde_json::from_slice(&client.body(response)?).ok(),
+            // The token of this site is readable, and its server is not running.
+            401 if is_of_another_site(site)? && !client.tokens.is_unreadable() => None,
             401 | 403 => return Err(client.refusal(response)),
             _ => None,
         };
@@ -56,25 +68,22 @@ impl ApiClient {
     fn of(site: &Path) -> CliResult<ApiClient> {
         let config = config(site)?;
         let listen = config.operator.effective().listen;
-        let token = config
-            .operator
-            .token_file
-            .as_ref()
-            .map(|file| token(&site.join(&file.value)));
         Ok(ApiClient {
             base: format!("http://{}", reachable(&listen, DEFAULT_PORT)),
-            token: token.transpose()?,
+            tokens: TokenSearch::of_site(site, &config)?,
+            chosen: 0,
             agent: agent(),
         })
     }
 
-    /// The server of the site at `site` whose operator API listens at `address`.
-    pub(super) fn at(address: SocketAddr, site: &Path) -> CliResult<ApiClient> {
-        let client = ApiClient::of(site)?;
-        Ok(ApiClient {
+    /// The temporary server whose operator API listens at `address`, with its state directory.
+    pub(super) fn of_temporary(address: SocketAddr, state: &Path) -> ApiClient {
+        ApiClient {
             base: format!("http://{address}"),
-            ..client
-        })
+            tokens: TokenSearch::of_state(state),
+            chosen: 0,
+            agent: agent(),
+        }
     }
 
     /// Returns the answer to a query: JSON, or a log.
@@ -96,6 +105,12 @@ impl ApiClient {
         parse_answer(&self.body(self.request(&ApiRequest::Command(command))?)?)
     }
 
+    /// Returns a one-time link to the page, and its validity in seconds.
+    pub(super) fn page_link(&self) -> CliResult<(String, u64)> {
+        let link: PageLink = parse_answer(&self.body(self.request(&ApiRequest::PageLink)?)?)?;
+        Ok((format!("{}{}", self.base, link.path), link.seconds))
+    }
+
     fn request(&self, request: &ApiRequest) -> CliResult<Response<Body>> {
         self.sent(request).map_err(|error| {
             Failure::unreachable(anyhow!(
@@ -113,8 +128,9 @@ impl ApiClient {
         } = request.to_http();
         let url = format!("{}{target}", self.base);
         let mut request = ureq::http::Request::builder().method(method).uri(url);
-        if let Some(token) = &self.token {
-            request = request.header("Authorization", format!("Bearer {token}"));
+        if let Some(found) = self.tokens.found.get(self.chosen) {
+            let token = format!("Bearer {}", found.token.expose());
+            request = request.header("Authorization", token);
         }
         match body.is_empty() {
             true => self.agent.run(request.body(())?),
@@ -139,6 +155,12 @@ impl ApiClient {
 
     fn refusal(&self, response: Response<Body>) -> Failure {
         let status = response.status();
+        if status == 401 {
+            return match self.tokens.found.is_empty() {
+                true => self.tokens.failure(&self.base),
+                false => self.tokens.not_accepted(&self.base),
+            };
+        }
         let mut body = Vec::new();
         let read = response
             .into_body()
@@ -149,7 +171,7 @@ impl ApiClient {
             .ok()
             .and_then(|_| serde_json::from_slice::<ApiError>(&body).ok());
         match refused {
-            Some(refused) if status == 401 || status == 403 => Failure::refused(anyhow!(
+            Some(refused) if status == 403 => Failure::refused(anyhow!(
                 "the server at {} denied access: {refused}",
                 self.base
             ))
@@ -158,6 +180,15 @@ impl ApiClient {
             None => Failure::unreachable(anyhow!("the server at {} answered {status}", self.base)),
         }
     }
+}
+
+/// Whether a server that denies access is one of another site: no server has this site's journal open.
+fn is_of_another_site(site: &Path) -> CliResult<bool> {
+    let config = config(site)?;
+    // Without HOME there is no state directory, and a journal without a lock was never written.
+    let state = serve::state_path(site, &config).ok();
+    let holder = state.and_then(|state| Lock::holder(&state.join("journal")).ok().flatten());
+    Ok(config.operator.token_file.is_none() && is_site(site) && holder.is_none())
 }
 
 /// Whether the server with this status serves the site at `site`.
@@ -212,12 +243,6 @@ pub(super) fn config(site: &Path) -> CliResult<ServerConfig> {
     }
     let (config, _) = read_config(&files, &mut LoadCache::default());
     Ok((*config).clone())
-}
-
-fn token(path: &Path) -> CliResult<String> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read the operator token `{}`", path.display()))?;
-    Ok(text.trim().to_string())
 }
 
 /// The address for connecting to a listener from this host: loopback for a listener on all addresses.

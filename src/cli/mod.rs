@@ -8,6 +8,7 @@ mod failure;
 mod terminal;
 mod table;
 mod answer;
+mod operator_token;
 mod client;
 mod offline;
 mod query;
@@ -20,6 +21,7 @@ mod nodes;
 mod node;
 mod adopt;
 mod log;
+mod page;
 mod repos;
 mod log_writer;
 mod manual;
@@ -67,6 +69,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> CliResult {
         CliCommand::Play(play) => play::run(&site, &play, terminal),
         CliCommand::Try(tried) => try_::run(&site, &tried, terminal),
         CliCommand::Nodes(nodes) => nodes::run(&site, &nodes, terminal),
+        CliCommand::Page => page::run(&site, terminal),
         CliCommand::Adopt(adopt) => adopt::run(&site, &adopt, terminal),
         CliCommand::Microkernel { command } => microkernel::run(&site, &command, terminal),
         CliCommand::Repos(repos) => repos::run(&site, &repos, terminal),

@@ -14,7 +14,7 @@ use super::{
     terminal::{Terminal, now, plain, state_style},
 };
 use crate::{
-    api::{MachineState, NodeStatus, Query},
+    api::{NodeStatus, Query},
     model::{PolicyName, TaskName, TimeSpan, Timestamp},
 };
 
@@ -25,6 +25,9 @@ pub(super) fn run(site: &Path, nodes: &arguments::NodesArgs, terminal: &Terminal
         ));
     }
     match (&nodes.name, nodes.of) {
+        (None, _) if nodes.inventory => {
+            show_json(&query(site, &Query::Inventory, terminal)?, terminal)
+        }
         (None, _) if nodes.unclaimed => unclaimed(site, nodes.json, terminal),
         (None, _) => list(site, nodes.json, terminal),
         (Some(name), None) => node::run(site, name, nodes.json, terminal),
@@ -114,22 +117,8 @@ fn row(node: &NodeStatus, now: Timestamp) -> Vec<Cell> {
         text(node.policy.as_ref().map(PolicyName::as_str)),
         text(node.task.as_ref().map(TaskName::as_str)),
         text(node.address.as_deref()),
-        Cell::new(last_column(node)),
+        Cell::new(node.summary()),
     ]
-}
-
-/// The reason of a state that needs the operator's attention, else the last event.
-fn last_column(node: &NodeStatus) -> &str {
-    let needs_attention = matches!(
-        node.state,
-        MachineState::Failed
-            | MachineState::Held
-            | MachineState::Protected
-            | MachineState::Bound
-            | MachineState::Discovered
-    );
-    let reason = node.reason.as_ref().filter(|_| needs_attention);
-    reason.unwrap_or(&node.last)
 }
 
 fn facts(site: &Path, name: &str, json: bool, terminal: &Terminal) -> CliResult {
@@ -177,7 +166,7 @@ fn flattened(path: &str, value: &Value) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::terminal::Color;
+    use crate::{api::MachineState, cli::terminal::Color};
 
     #[test]
     fn the_last_column_is_the_reason_or_the_last_event() {

@@ -16,13 +16,13 @@ use tracing_subscriber::{
 };
 
 use super::{
-    client::{is_site, no_site},
+    client::{is_site, no_site, reachable},
     failure::{CliResult, Failure},
     log_writer::LogWriter,
     terminal::Terminal,
 };
 use crate::{
-    serve::{self, Banner, Options, start},
+    serve::{self, Banner, Options, Running, start},
     site::counted,
 };
 
@@ -50,6 +50,10 @@ pub(super) fn run(site: &Path, terminal: &Terminal) -> CliResult {
         log.flush();
         let running = running.map_err(cannot_start)?;
         terminal.show(&banner_text(&running.banner))?;
+        if io::stdout().is_terminal() {
+            // Never in a log: who opens the link operates the server.
+            terminal.show(&page_text(&running)?)?;
+        }
         let ended = running.wait().await;
         log.flush();
         Ok(ended?)
@@ -119,6 +123,16 @@ fn banner_text(banner: &Banner) -> String {
         );
     }
     text + "\n"
+}
+
+/// The line with a link to the page for operators.
+fn page_text(running: &Running) -> io::Result<String> {
+    let link = running.page_link()?;
+    let address = reachable(&running.operators.to_string(), running.operators.port());
+    let (path, minutes) = (link.path, link.seconds / 60);
+    Ok(format!(
+        "page for operators (opens once, within {minutes} minutes; later: bootwright page):  http://{address}{path}\n"
+    ))
 }
 
 /// Sends the server's log to standard output. BOOTWRIGHT_LOG sets the filter.

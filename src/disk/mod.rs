@@ -16,6 +16,7 @@ pub mod attempts;
 pub mod last_good;
 pub mod state;
 pub mod secrets;
+pub mod operator_token;
 pub mod repo;
 pub mod loaders;
 pub mod dpkg;

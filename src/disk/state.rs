@@ -5,6 +5,7 @@
 //!   site-id                the site it belongs to; written by `init`
 //!   token-key              32 random bytes: URLs of attempts derive from it
 //!   password-key           32 random bytes: salts of passwords derive from it
+//!   operator-token         see `operator_token`
 //!   journal/               see `journal`
 //!   attempts/              see `attempts`
 //!   microkernel/           the kernel and the initial file system that undeclared machines boot

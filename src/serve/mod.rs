@@ -36,4 +36,4 @@ pub use repos::{RepoShown, Repos, list};
 pub use running::Running;
 pub(crate) use site_id::state_path;
 pub use start::{Options, start};
-pub(crate) use user::{drop_privileges, ids as user_ids};
+pub(crate) use user::{drop_privileges, group_name, ids as user_ids, user_name};

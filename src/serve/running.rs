@@ -9,6 +9,7 @@ use std::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
+    api::PageLink,
     disk::{
         state::StateDirectory,
         watch::{ObservedSite, SiteWatch},
@@ -51,6 +52,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
+    guard: http::Guard,
     engine: EngineHandle,
     watch: SiteWatch,
     tftp: Tftp,
@@ -130,9 +132,10 @@ impl Running {
             limits: listeners.limits,
         };
         let operator_config = OperatorListenerConfig {
-            guard: listeners.guard,
+            guard: listeners.guard.clone(),
             limits: listeners.limits,
         };
+        let guard = listeners.guard;
         let server = Arc::new(Server(engine.clone()));
         let listeners = vec![
             tokio::spawn(http::serve_machines(
@@ -155,10 +158,16 @@ impl Running {
             stop,
             listeners,
             background,
+            guard,
             engine: EngineHandle(engine),
             watch: parts.watch,
             tftp,
         }
+    }
+
+    /// Creates a link to the page for operators, which can be opened once.
+    pub fn page_link(&self) -> std::io::Result<PageLink> {
+        self.guard.page_link()
     }
 
     /// Runs the server until SIGTERM or SIGINT, then stops it. SIGHUP rereads the site and probes for other DHCP servers.

@@ -14,13 +14,16 @@ use crate::{
     disk::{
         attempts::AttemptStore,
         journal::{self, Journal, JournalOptions},
+        operator_token,
         repo::ImageRegistry,
         repo::{RepoDirectory, RepoSource},
+        secrets,
         state::StateDirectory,
         watch::SiteWatch,
     },
     journal::SiteEvent,
-    model::ServerConfig,
+    model::{SecretText, ServerConfig},
+    net::http::Guard,
     serve::{
         Banner, Running,
         background::{follow_site, probe},
@@ -76,7 +79,8 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let (journal, server, mut warnings) = open_journal(&state, &root, clock)?;
     let images = Arc::new(ImageRegistry::with_cache(state.images()));
     let mut loader = SiteLoader::new(&root, state.password_key()?, images.clone());
-    let listeners = Listeners::open(&options, &config, &root, &mut warnings)?;
+    let guard = Guard::new(&operator_token(&options, &config, &root, &state)?);
+    let listeners = Listeners::open(&options, &config, guard, &mut warnings)?;
     loader.set_server(listeners.machines.address().port(), state.path());
     let chosen = choose(&mut loader, &first.files, &state, &root)?;
     let engine = Arc::new(Engine::new(Parts {
@@ -174,6 +178,22 @@ fn open_state(
     };
     StateDirectory::open(&path)
         .with_context(|| format!("the state directory `{}` cannot be used", path.display()))
+}
+
+/// Returns the token that operators need.
+fn operator_token(
+    options: &Options,
+    config: &ServerConfig,
+    root: &Path,
+    state: &StateDirectory,
+) -> anyhow::Result<SecretText> {
+    match &config.operator.token_file {
+        // The file may be readable only by the user of the real server.
+        Some(file) if !options.throwaway => {
+            secrets::token(&root.join(&file.value)).context("`token-file`")
+        }
+        _ => Ok(operator_token::provide(state, user::operator_group()?)?),
+    }
 }
 
 fn open_journal(

@@ -12,6 +12,7 @@ use anyhow::Context;
 use nix::unistd::{Gid, Uid};
 
 use crate::{
+    disk::{operator_token, state::StateDirectory},
     model::ServerConfig,
     site::{self, LoadCache, Severity, SiteFiles},
 };
@@ -28,7 +29,7 @@ pub(crate) fn become_user(name: &str, state: &Path) -> anyhow::Result<()> {
     if nix::unistd::geteuid().as_raw() == uid {
         return Ok(());
     }
-    chown_tree(state, uid, gid)
+    chown_state(state, uid, gid)
         .with_context(|| format!("cannot change the owner of `{}` to {name}", state.display()))?;
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     // The C library changes every thread of the process. Groups have to be set first, while the process is still root.
@@ -53,16 +54,19 @@ pub(crate) fn drop_privileges(site: &Path) -> anyhow::Result<Option<PathBuf>> {
         return Ok(None);
     };
     let (uid, gid) = ids(&user.value)?;
-    let state = crate::serve::site_id::state_path(&root, &config)?;
-    fs::create_dir_all(&state)
-        .and_then(|()| chown_tree(&state, uid, gid))
-        .with_context(|| {
-            format!(
-                "cannot change the owner of `{}` to {}",
-                state.display(),
-                user.value
-            )
-        })?;
+    let state = StateDirectory::open(&crate::serve::site_id::state_path(&root, &config)?)?;
+    if config.operator.token_file.is_none() {
+        // Only root can give the file to the group.
+        operator_token::provide(&state, operator_group()?)?;
+    }
+    let state = state.path().to_path_buf();
+    chown_state(&state, uid, gid).with_context(|| {
+        format!(
+            "cannot change the owner of `{}` to {}",
+            state.display(),
+            user.value
+        )
+    })?;
     let keep = nix::sys::prctl::set_keepcaps(true);
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     keep.and_then(|()| nix::unistd::setgroups(&[gid]))
@@ -133,7 +137,8 @@ fn set_capabilities(capabilities: &[u32]) -> std::io::Result<()> {
 /// Returns the IDs of a user and of its primary group. They are read from /etc/passwd, because a statically linked program
 /// cannot use the name service.
 pub(crate) fn ids(name: &str) -> anyhow::Result<(u32, u32)> {
-    let user = user_where(|fields| fields.first().is_some_and(|field| field == name))?;
+    let is_wanted = |fields: &[String]| fields.first().is_some_and(|field| field == name);
+    let user = entry_where("/etc/passwd", is_wanted)?;
     let user = user.with_context(|| format!("there is no user `{name}` in /etc/passwd"))?;
     let number = |at: usize| user.get(at).and_then(|text| text.parse().ok());
     number(2)
@@ -146,7 +151,7 @@ pub(crate) fn ids(name: &str) -> anyhow::Result<(u32, u32)> {
 pub(crate) fn program_environment() -> anyhow::Result<[(&'static str, OsString); 5]> {
     let id = nix::unistd::geteuid().to_string();
     // In a container there may be no user of this number.
-    let user = user_where(|fields| fields.get(2) == Some(&id))?;
+    let user = entry_where("/etc/passwd", |fields| fields.get(2) == Some(&id))?;
     let field = |at: usize| user.as_ref().and_then(|user| user.get(at)).cloned();
     let name: OsString = field(0).unwrap_or(id).into();
     let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
@@ -159,13 +164,64 @@ pub(crate) fn program_environment() -> anyhow::Result<[(&'static str, OsString);
     ])
 }
 
-/// Returns the fields of the first user in /etc/passwd for which `is_wanted` returns true.
-fn user_where(is_wanted: impl Fn(&[String]) -> bool) -> anyhow::Result<Option<Vec<String>>> {
-    let users = fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
-    let mut users = users
+/// Returns the fields of the first line of /etc/passwd or /etc/group for which `is_wanted` returns true.
+fn entry_where(
+    file: &str,
+    is_wanted: impl Fn(&[String]) -> bool,
+) -> anyhow::Result<Option<Vec<String>>> {
+    let entries = match fs::read_to_string(file) {
+        Ok(entries) => entries,
+        // A container without users.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {file}")),
+    };
+    let mut entries = entries
         .lines()
         .map(|line| line.split(':').map(str::to_owned).collect::<Vec<_>>());
-    Ok(users.find(|fields| is_wanted(fields)))
+    Ok(entries.find(|fields| is_wanted(fields)))
+}
+
+/// Returns the number of the group whose members may read the operators' token, if this host has it.
+pub(crate) fn operator_group() -> anyhow::Result<Option<u32>> {
+    let is_wanted = |fields: &[String]| {
+        fields
+            .first()
+            .is_some_and(|name| name == operator_token::GROUP)
+    };
+    let group = entry_where("/etc/group", is_wanted)?;
+    Ok(group.and_then(|fields| fields.get(2)?.parse().ok()))
+}
+
+/// Returns the name of a user, or its number if it has none.
+pub(crate) fn user_name(id: u32) -> anyhow::Result<String> {
+    name_of("/etc/passwd", id)
+}
+
+/// Returns the name of a group, or its number if it has none.
+pub(crate) fn group_name(id: u32) -> anyhow::Result<String> {
+    name_of("/etc/group", id)
+}
+
+fn name_of(file: &str, id: u32) -> anyhow::Result<String> {
+    let id = id.to_string();
+    let entry = entry_where(file, |fields| fields.get(2) == Some(&id))?;
+    Ok(entry
+        .and_then(|fields| fields.first().cloned())
+        .unwrap_or(id))
+}
+
+/// Changes the owner of the state directory and of all files in it. The group of the directory itself, and of the operators'
+/// token, are those that may operate the server: they are kept.
+fn chown_state(state: &Path, uid: u32, gid: u32) -> std::io::Result<()> {
+    chown(state, Some(uid), None)?;
+    for entry in fs::read_dir(state)? {
+        let path = entry?.path();
+        match path == operator_token::path(state) {
+            true => chown(&path, Some(uid), None)?,
+            false => chown_tree(&path, uid, gid)?,
+        }
+    }
+    Ok(())
 }
 
 fn chown_tree(path: &Path, uid: u32, gid: u32) -> std::io::Result<()> {

@@ -7,6 +7,8 @@ use std::{
 
 pub(crate) struct Client {
     host: String,
+    /// The header with the operators' token, and its line end.
+    authorization: String,
     stream: BufReader<TcpStream>,
 }
 
@@ -16,20 +18,32 @@ impl Client {
         Client::connect_to((Ipv4Addr::LOCALHOST, port).into())
     }
 
+    /// Connects to the operators' port of this machine.
+    pub(crate) fn connect_to_operators(port: u16, token: &str) -> io::Result<Self> {
+        let authorization = format!("Authorization: Bearer {token}\r\n");
+        Ok(Client {
+            authorization,
+            ..Client::connect(port)?
+        })
+    }
+
     /// Connects to any address.
     pub(crate) fn connect_to(server: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(server)?;
         stream.set_nodelay(true)?;
         Ok(Client {
             host: server.to_string(),
+            authorization: String::new(),
             stream: BufReader::new(stream),
         })
     }
 
     /// Requests a path and returns the body.
     pub(crate) fn get(&mut self, path: &str) -> io::Result<Vec<u8>> {
-        let host = &self.host;
-        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+        let (host, authorization) = (&self.host, &self.authorization);
+        self.ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\n{authorization}\r\n"
+        ))
     }
 
     /// Requests a path and discards the body. Returns its length in bytes.
@@ -54,9 +68,9 @@ impl Client {
 
     /// Sends a `POST` request with a JSON body.
     pub(crate) fn post(&mut self, path: &str, body: &str) -> io::Result<Vec<u8>> {
-        let host = &self.host;
+        let (host, authorization) = (&self.host, &self.authorization);
         self.ask(&format!(
-            "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\n{authorization}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         ))
     }

@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::Context;
 
-use crate::{client::Client, site::Site};
+use crate::{
+    client::Client,
+    site::{self, Site},
+};
 
 /// The program that was built with this one.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_bootwright");
@@ -69,7 +72,10 @@ impl Server {
 
     /// A connection to the listener for operators.
     pub(crate) fn operators(&self) -> anyhow::Result<Client> {
-        Ok(Client::connect(self.operators)?)
+        Ok(Client::connect_to_operators(
+            self.operators,
+            site::OPERATOR_TOKEN,
+        )?)
     }
 
     /// The processor time of the server so far.

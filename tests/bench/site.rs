@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     net::{Ipv4Addr, TcpListener},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -50,6 +51,9 @@ debian = { order = 20, tags = "debian", repo = "debian", packages = ["chrony"] }
 rocky = { order = 30, tags = "rocky", repo = "rocky", packages = ["chrony"] }
 "#;
 
+/// The operators' token of every site.
+pub(crate) const OPERATOR_TOKEN: &str = "benchmark-operator-token";
+
 /// A site on the disk.
 pub(crate) struct Site {
     /// Its directory. It has no other directories beside it, because the server also watches the parent directory.
@@ -84,12 +88,16 @@ impl Site {
         Ok(site)
     }
 
-    /// Writes `bootwright.toml`, with this state directory.
+    /// Writes `bootwright.toml`, with this state directory, and the operators' token.
     pub(crate) fn write_config(&self, state: &Path) -> io::Result<()> {
+        let token = self.root.join("operator-token");
+        fs::write(&token, OPERATOR_TOKEN)?;
+        fs::set_permissions(&token, fs::Permissions::from_mode(0o600))?;
         let stand_ins = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart");
         let (machines, operators) = (self.machines, self.operators);
         let ports = format!(
-            "[http]\nlisten = \"127.0.0.1:{machines}\"\n[operator]\nlisten = \"127.0.0.1:{operators}\"\n"
+            "[http]\nlisten = \"127.0.0.1:{machines}\"\n[operator]\nlisten = \"127.0.0.1:{operators}\"\n\
+             token-file = \"operator-token\"\n"
         );
         let paths = format!("[paths]\nstate = {state:?}\nrepos = {stand_ins:?}\n");
         fs::write(

@@ -87,7 +87,12 @@ cp policies.d/nodes.toml "$work/nodes.toml"
 sed -i '/^\[node.web01\]/,/^$/s/192\.0\.2\.12/192.0.2.11/' policies.d/nodes.toml
 await "errors; revision\|error; revision" "$log"
 expect "192.0.2.11 is used twice" "$bootwright" check
-expect '"rejected":{' curl -fsS $operators/api/v1/status
+state=/var/lib/bootwright
+[ "$(id -u)" -eq 0 ] || state=$XDG_STATE_HOME
+token=$(find "$state" -name operator-token)
+[ "$(stat -c %a "$token")" = 600 ] || fail "the operator token is not private"
+expect "the operator token is missing" curl -sS $operators/api/v1/status
+expect '"rejected":{' curl -fsS -H "Authorization: Bearer $(cat "$token")" $operators/api/v1/status
 expect "degraded" curl -fsS $machines/healthz
 expect "192.0.2.12" "$bootwright" nodes
 cp "$work/nodes.toml" policies.d/nodes.toml

@@ -4,7 +4,10 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::TcpListener,
-    os::unix::{fs::chown, process::CommandExt},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -97,7 +100,7 @@ fn examples() -> Vec<PathBuf> {
     found
 }
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "init",
     "doctor",
     "serve",
@@ -107,6 +110,7 @@ const COMMANDS: [&str; 17] = [
     "play",
     "try",
     "nodes",
+    "page",
     "adopt",
     "reinstall",
     "hold",
@@ -475,6 +479,72 @@ fn a_log_is_followed_as_it_grows() {
     assert!(until("released").ends_with("by an operator"));
     following.kill().unwrap();
     following.wait().unwrap();
+    runtime.block_on(running.stop()).unwrap();
+}
+
+#[test]
+fn a_command_names_the_token_that_it_cannot_read() {
+    let (directory, path) = site();
+    let (runtime, running) = serve(&path);
+    let token = directory.path().join("state/operator-token");
+    assert_eq!(run(&["--site", &path, "nodes"]).code, 0);
+    let mode = |mode| fs::set_permissions(&token, fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o644);
+    let exposed = run(&["--site", &path, "nodes"]);
+    assert_eq!(exposed.code, 1);
+    assert!(
+        exposed.err.contains("others than its owner may read it"),
+        "{}",
+        exposed.err
+    );
+    mode(0o600);
+    fs::write(&token, "0123456789abcdef").unwrap();
+    let replaced = run(&["--site", &path, "nodes"]);
+    assert_eq!(replaced.code, 1);
+    let expected = format!(
+        "error: the server at http://{} does not accept the operator token in `{}`\nhelp: the server reads the file when it \
+         starts: restart it if the file was replaced",
+        running.operators,
+        token.display()
+    );
+    assert!(replaced.err.starts_with(&expected), "{}", replaced.err);
+    fs::remove_file(&token).unwrap();
+    let missing = run(&["--site", &path, "nodes"]);
+    let expected = format!(
+        "needs the operator token, and there is no file `{}`",
+        token.display()
+    );
+    assert!(missing.err.contains(&expected), "{}", missing.err);
+    runtime.block_on(running.stop()).unwrap();
+}
+
+#[test]
+fn the_page_has_a_link_that_is_printed_once() {
+    let (_directory, path) = site();
+    let stopped = run(&["--site", &path, "page"]);
+    assert_eq!(stopped.code, 3);
+    assert!(
+        stopped
+            .err
+            .starts_with("error: server not running\nhelp: start it"),
+        "{}",
+        stopped.err
+    );
+    let (runtime, running) = serve(&path);
+    let printed = run(&["--site", &path, "page"]);
+    assert_eq!(printed.code, 0, "{}", printed.err);
+    let start = format!("http://{}/open/", running.operators);
+    let key = printed.out.trim().strip_prefix(&start).unwrap();
+    assert_eq!(key.len(), 32);
+    assert!(
+        printed.err.contains("opened once, within 10 minutes"),
+        "{}",
+        printed.err
+    );
+    let other = run(&["--site", &path, "page"]);
+    assert_ne!(other.out, printed.out);
+    let inventory = run(&["--site", &path, "nodes", "--inventory"]);
+    assert!(inventory.out.contains("\"hostvars\""), "{}", inventory.out);
     runtime.block_on(running.stop()).unwrap();
 }
 

@@ -12,7 +12,8 @@ use tokio::{
 };
 
 use crate::support::http::{
-    BackendRequest, Fake, Running, TOKEN, assert_whole, body, header, rest, soon, status,
+    AUTHORIZATION, BackendRequest, Fake, Running, TOKEN, assert_whole, body, header, rest, soon,
+    status,
 };
 
 fn hasty() -> Limits {
@@ -281,9 +282,9 @@ async fn wrong_tokens_are_delayed_and_right_ones_are_not() {
 
 #[tokio::test]
 async fn requests_from_web_pages_are_refused() {
-    let server = Running::operators(None);
+    let server = Running::operators();
     let port = server.address.port();
-    let local = format!("Host: 127.0.0.1:{port}");
+    let local = format!("{AUTHORIZATION}Host: 127.0.0.1:{port}");
     let json = "Content-Type: application/json";
     for (headers, expected) in [
         // A form needs no permission from the browser, but cannot send JSON.
@@ -306,12 +307,12 @@ async fn requests_from_web_pages_are_refused() {
             format!("{local}\r\n{json}\r\nSec-Fetch-Site: cross-site"),
             403,
         ),
-        // A name that resolves to this host (DNS rebinding) is still the other site's.
+        // A page whose name resolves to this host (DNS rebinding) has no token.
         (
             format!("Host: evil.example:{port}\r\n{json}\r\nOrigin: http://evil.example:{port}"),
-            403,
+            401,
         ),
-        (json.into(), 403),
+        (json.into(), 401),
         (
             format!("{local}\r\n{json}\r\nOrigin: http://127.0.0.1:{port}"),
             200,
@@ -332,17 +333,17 @@ async fn requests_from_web_pages_are_refused() {
             "Origin: http://evil.example\r\n",
         )
         .await;
-    assert_eq!(status(&preflight), 403);
+    assert_eq!(status(&preflight), 401);
     assert_eq!(server.fake.requests().len(), 1);
 }
 
 #[tokio::test]
 async fn requests_without_the_token_are_refused() {
-    let server = Running::operators(Some("sesame"));
+    let server = Running::operators();
     for (headers, expected) in [
         ("", 401),
-        ("Authorization: Bearer open\r\n", 401),
-        ("Authorization: Bearer sesame\r\n", 200),
+        ("Authorization: Bearer 0123456789abcdeF\r\n", 401),
+        (AUTHORIZATION, 200),
     ] {
         let answer = server.ask("GET", "/api/v1/nodes", headers).await;
         assert_eq!(status(&answer), expected, "{headers}");
@@ -351,9 +352,10 @@ async fn requests_without_the_token_are_refused() {
 
 #[tokio::test]
 async fn a_command_with_too_long_or_a_missing_body_is_refused() {
-    let server = Running::operators(None);
-    let head =
-        "POST /api/v1/pause HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let server = Running::operators();
+    let head = format!(
+        "POST /api/v1/pause HTTP/1.1\r\nHost: localhost\r\n{AUTHORIZATION}Content-Type: application/json\r\n"
+    );
     let long = server
         .raw(format!("{head}Content-Length: 1000000\r\n\r\n{{}}"))
         .await;

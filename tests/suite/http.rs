@@ -12,8 +12,8 @@ use bootwright::{
 };
 
 use crate::support::http::{
-    BackendRequest, Fake, Running, TOKEN, assert_whole, body, eventually, header, rest, soon,
-    status,
+    AUTHORIZATION, BackendRequest, Fake, Running, TOKEN, assert_whole, body, eventually, header,
+    rest, soon, status,
 };
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -388,33 +388,43 @@ async fn stopping_waits_for_running_responses_and_closes_idle_connections() {
 
 #[tokio::test]
 async fn operators_receive_json() {
-    let server = Running::operators(None);
-    let nodes = server.ask("GET", "/api/v1/nodes", "").await;
+    let server = Running::operators();
+    let nodes = server.ask("GET", "/api/v1/nodes", AUTHORIZATION).await;
     assert_eq!((status(&nodes), body(&nodes)), (200, "[]"));
-    let lines = server.ask("GET", "/api/v1/nodes/esx01/log", "").await;
+    let lines = server
+        .ask("GET", "/api/v1/nodes/esx01/log", AUTHORIZATION)
+        .await;
     assert_eq!(header(&lines, "content-type"), Some("application/x-ndjson"));
-    let unknown = server.ask("GET", "/api/v1/nodes/x", "").await;
+    let unknown = server.ask("GET", "/api/v1/nodes/x", AUTHORIZATION).await;
     assert_eq!(status(&unknown), 404);
     assert_eq!(
         body(&unknown),
         "{\"error\":\"no node `x`\",\"help\":\"see `bootwright nodes`\"}\n"
     );
-    let request = "POST /api/v1/nodes/esx01/hold HTTP/1.0\r\nHost: localhost\r\n\
-        Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"reason\":\"r\"}";
+    let request = format!(
+        "POST /api/v1/nodes/esx01/hold HTTP/1.0\r\nHost: localhost\r\n{AUTHORIZATION}\
+         Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{{\"reason\":\"r\"}}"
+    );
     assert_eq!(status(&server.raw(request).await), 200);
     let reason = Some("r".into());
     let command = Command::node("esx01", NodeCommand::Hold { reason });
     assert_eq!(server.fake.requests(), [BackendRequest::Command(command)]);
-    let method = server.ask("GET", "/api/v1/nodes/esx01/hold", "").await;
+    let method = server
+        .ask("GET", "/api/v1/nodes/esx01/hold", AUTHORIZATION)
+        .await;
     assert_eq!(status(&method), 405);
     assert_eq!(header(&method, "allow"), Some("POST"));
 }
 
 #[tokio::test]
 async fn a_log_is_followed_line_by_line() {
-    let server = Running::operators(None);
+    let server = Running::operators();
     let answer = server
-        .ask("GET", "/api/v1/nodes/esx01/log?follow=true&after=7", "")
+        .ask(
+            "GET",
+            "/api/v1/nodes/esx01/log?follow=true&after=7",
+            AUTHORIZATION,
+        )
         .await;
     for line in [
         "{\"after\":Some(\"7\"),\"line\":1}\n",

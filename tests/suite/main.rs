@@ -22,6 +22,7 @@ mod resolved_settings;
 mod images;
 mod http;
 mod hostile_http;
+mod operators;
 mod journal;
 mod sendfile;
 mod hot_reload;

@@ -54,7 +54,8 @@ pub(super) fn collect(root: &Path, terminal: &Terminal) -> CliResult<Vec<Area>> 
     let status = ApiClient::find(root);
     let server = server_process(
         state.as_deref().ok(),
-        status.as_ref().is_ok_and(Option::is_some),
+        // A server that denies access runs too.
+        !matches!(status, Ok(None)),
     );
     let networks = networks_report(site);
     let need = dhcp_needs(&networks, config);

@@ -46,11 +46,10 @@ site-id = "{id}"
 # [http]
 # listen = "[::]:80"
 
-# The HTTP address for operators: `bootwright nodes`, `bootwright reinstall` and so on. Any address except loopback needs a
-# token.
+# The HTTP address for operators: `bootwright nodes`, `bootwright reinstall` and so on. The server creates a token for them in
+# its state directory.
 # [operator]
 # listen = "127.0.0.1:8067"
-# token-file = "operator-token"
 
 # The maximum number of installations that start within one hour; further ones wait.
 # [limits]

@@ -55,7 +55,7 @@ pub(super) fn run(root: &Path, play: &arguments::PlayArgs, terminal: &Terminal) 
             let server = PrivateServer::start(root)?;
             terminal.show("using a temporary server with temporary state\n")?;
             let played = boots(hardware, false, play, &server.machines(), terminal);
-            print_log(&ApiClient::at(server.operators(), root)?, play, terminal)?;
+            print_log(&server.client(), play, terminal)?;
             server.stop()?;
             played
         }
@@ -76,7 +76,18 @@ pub(super) fn running_server(
     live: bool,
     terminal: &Terminal,
 ) -> CliResult<Option<(ApiClient, String)>> {
-    let Some((client, status)) = ApiClient::find(root)? else {
+    let found = match ApiClient::find(root) {
+        // The server may be that of another site.
+        Err(failure) if !live => {
+            terminal.note(&format!(
+                "the running server is not used: {}",
+                failure.message()
+            ));
+            None
+        }
+        found => found?,
+    };
+    let Some((client, status)) = found else {
         return match live {
             true => Err(Failure::unreachable(anyhow!("server not running"))
                 .help("start it with `bootwright serve`, or omit --live")),

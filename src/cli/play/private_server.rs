@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     cli::{
-        client::config,
+        client::{ApiClient, config},
         failure::{CliResult, Failure},
     },
     disk::state::StateDirectory,
@@ -28,7 +28,7 @@ use crate::{
 pub(in crate::cli) struct PrivateServer {
     addresses: Addresses,
     thread: ServerThread,
-    _state: ScratchDir,
+    state: ScratchDir,
 }
 
 struct Addresses {
@@ -62,7 +62,7 @@ impl PrivateServer {
         Ok(PrivateServer {
             addresses,
             thread,
-            _state: state,
+            state,
         })
     }
 
@@ -71,9 +71,9 @@ impl PrivateServer {
         format!("http://{}", self.addresses.machines)
     }
 
-    /// The address of the operator API.
-    pub(in crate::cli) fn operators(&self) -> SocketAddr {
-        self.addresses.operators
+    /// A client of the operator API.
+    pub(in crate::cli) fn client(&self) -> ApiClient {
+        ApiClient::of_temporary(self.addresses.operators, self.state.path())
     }
 
     pub(in crate::cli) fn stop(mut self) -> CliResult {

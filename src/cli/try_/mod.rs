@@ -75,8 +75,7 @@ pub(super) fn run(root: &Path, arguments: &arguments::TryArgs, terminal: &Termin
         None => {
             let server = private_server::PrivateServer::start(root)?;
             terminal.show("using a temporary server with temporary state\n")?;
-            let client = ApiClient::at(server.operators(), root)?;
-            let tried = trial.run(&client, v4(&server.machines())?);
+            let tried = trial.run(&server.client(), v4(&server.machines())?);
             server.stop()?;
             tried
         }

@@ -1,75 +1,137 @@
 //! Access control of the operators' listener, and the refusal of web browsers by the machines' listener.
 //!
-//! Without a token, only requests from this host are allowed. Requests that a web page of another site causes are refused: such
-//! a page cannot set `Host`, send JSON without a preflight, or hide its origin.
+//! Every request of an operator needs the token, or the cookie of a session. Requests that a web page of another site causes are
+//! refused: such a page cannot send JSON without a preflight, or hide its origin. A browser adds a cookie by itself, so a command
+//! with one has to prove that a page of this server caused it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{io, sync::Arc};
 
 use hyper::{
     HeaderMap, Method,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, ORIGIN},
-    http::{request::Parts, uri::Authority},
+    header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderName, ORIGIN},
+    http::request::Parts,
 };
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
-use crate::api::ApiError;
+use super::sessions::{LINK_TIME, SESSION_TIME, Sessions};
+use crate::{
+    api::{ApiError, PageLink},
+    model::SecretText,
+};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 
 #[derive(Debug, Clone)]
 pub struct Guard {
     /// The digest of the token. Digests are compared, so that the comparison's duration reveals nothing.
-    token: Option<[u8; 32]>,
+    token: [u8; 32],
+    pub(super) sessions: Arc<Sessions>,
+    /// The cookie's name. Browsers send a cookie to every port of a host: servers need different names.
+    cookie: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum GuardError {
-    #[error("operators' address {0} is reachable from other hosts: set a `token-file`")]
-    NeedsToken(SocketAddr),
-    #[error("the operators' token is empty")]
-    EmptyToken,
+/// What a request proved its access with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Token,
+    Session,
 }
 
 impl Guard {
-    /// Guards a listener on `address`. `token` is required unless the address is loopback; white space around it is
-    /// ignored.
-    pub fn new(address: SocketAddr, token: Option<&str>) -> Result<Guard, GuardError> {
-        let token = token.map(str::trim);
-        match token {
-            Some("") => Err(GuardError::EmptyToken),
-            None if !address.ip().to_canonical().is_loopback() => {
-                Err(GuardError::NeedsToken(address))
-            }
-            token => Ok(Guard {
-                token: token.map(digest),
-            }),
+    /// Requires `token`.
+    pub fn new(token: &SecretText) -> Guard {
+        let token = digest(token.expose());
+        let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(token));
+        Guard {
+            token,
+            sessions: Arc::default(),
+            cookie: format!("bootwright-{a:02x}{b:02x}{c:02x}{d:02x}"),
         }
     }
 
-    pub(super) fn check(&self, request: &Parts) -> Result<(), ApiError> {
-        match &self.token {
-            Some(token) => check_token(&request.headers, token)?,
-            None => check_host(request)?,
+    pub(super) fn check(&self, request: &Parts, now: Instant) -> Result<Access, ApiError> {
+        let headers = &request.headers;
+        let access = self.access(headers, now).ok_or_else(|| {
+            ApiError::new(401, "the operator token is missing or wrong").help(
+                "send `Authorization: Bearer` and the content of `operator-token` in the server's state directory, or of its \
+                 `token-file`",
+            )
+        })?;
+        check_origin(headers)?;
+        let is_read = request.method == Method::GET || request.method == Method::HEAD;
+        if access == Access::Session && !is_read && !is_same_origin(headers) {
+            return Err(ApiError::new(
+                403,
+                "with a cookie, only a page of this server may send commands",
+            ));
         }
-        check_origin(request)?;
-        if request.method == Method::POST && !is_json(&request.headers) {
+        if request.method == Method::POST && !is_json(headers) {
             return Err(ApiError::new(415, "the Content-Type is not JSON")
                 .help("send `Content-Type: application/json`"));
         }
-        Ok(())
+        Ok(access)
+    }
+
+    fn access(&self, headers: &HeaderMap, now: Instant) -> Option<Access> {
+        if headers.contains_key(AUTHORIZATION) {
+            return self.has_token(headers).then_some(Access::Token);
+        }
+        let session =
+            cookies(headers).find_map(|(name, value)| (name == self.cookie).then_some(value))?;
+        self.sessions
+            .contains(session, now)
+            .then_some(Access::Session)
+    }
+
+    fn has_token(&self, headers: &HeaderMap) -> bool {
+        let given = text(headers, &AUTHORIZATION).and_then(|value| value.split_once(' '));
+        given.is_some_and(|(scheme, given)| {
+            scheme.eq_ignore_ascii_case("bearer")
+                && constant_time_eq(&digest(given.trim()), &self.token)
+        })
+    }
+
+    /// Creates a link to the page, which can be opened once.
+    pub fn page_link(&self) -> io::Result<PageLink> {
+        let key = self.sessions.create_link(Instant::now())?;
+        Ok(PageLink {
+            path: format!("{}{key}", PageLink::PREFIX),
+            seconds: LINK_TIME.as_secs(),
+        })
+    }
+
+    /// Whether the request contains a token or a session's cookie, right or wrong.
+    pub(super) fn has_credentials(&self, headers: &HeaderMap) -> bool {
+        headers.contains_key(AUTHORIZATION) || cookies(headers).any(|(name, _)| name == self.cookie)
+    }
+
+    /// The value of `Set-Cookie` for a session. Scripts cannot read it, and other sites cannot cause it to be sent.
+    pub(super) fn cookie(&self, session: &str) -> String {
+        let (name, seconds) = (&self.cookie, SESSION_TIME.as_secs());
+        format!("{name}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict")
     }
 }
 
-fn check_token(headers: &HeaderMap, token: &[u8; 32]) -> Result<(), ApiError> {
-    let given = text(headers, &AUTHORIZATION).and_then(|value| value.split_once(' '));
-    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    match given {
-        Some((_, given)) if constant_time_eq(&digest(given.trim()), token) => Ok(()),
-        _ => Err(
-            ApiError::new(401, "the operators' token is missing or wrong")
-                .help("send `Authorization: Bearer` and the content of the server's `token-file`"),
-        ),
+/// Requires that a link is opened by a user: another site must not begin a session, and a prefetch must not use up the link.
+pub(super) fn check_navigation(headers: &HeaderMap) -> Result<(), &'static str> {
+    if headers.contains_key(SEC_PURPOSE) {
+        return Err("the link is not opened by a prefetch\n");
     }
+    check_origin(headers).map_err(|_| "open the link by pasting it into the address bar\n")
+}
+
+/// The name and value of each cookie.
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    // A header that is not text is ignored.
+    let lines = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok());
+    lines
+        .flat_map(|line| line.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='))
 }
 
 fn digest(token: &str) -> [u8; 32] {
@@ -82,46 +144,6 @@ fn constant_time_eq(one: &[u8; 32], other: &[u8; 32]) -> bool {
     differences.fold(0, |all, difference| all | difference) == 0
 }
 
-/// Requires that every host named by a request is this one. A name that resolves to this host by DNS rebinding is in the
-/// header `Host`, so it is rejected.
-fn check_host(request: &Parts) -> Result<(), ApiError> {
-    let hosts = hosts(request);
-    if !hosts.is_empty()
-        && hosts
-            .iter()
-            .all(|host| host.as_deref().is_some_and(is_local))
-    {
-        return Ok(());
-    }
-    Err(
-        ApiError::new(403, "this listener only accepts requests to localhost").help(
-            "use `localhost`, `127.0.0.1` or `[::1]`; for other host names, set a `token-file`",
-        ),
-    )
-}
-
-/// Returns every host that a request names; `None` for one that is invalid.
-fn hosts(request: &Parts) -> Vec<Option<String>> {
-    let named = request.headers.get_all(HOST).iter();
-    let named = named.map(|host| Authority::try_from(host.as_bytes()).ok());
-    let of_uri = request.uri.authority().cloned().map(Some);
-    let hosts = named.chain(of_uri);
-    hosts
-        .map(|authority| {
-            let plain = authority.filter(|authority| !authority.as_str().contains('@'));
-            plain.map(|authority| authority.host().to_ascii_lowercase())
-        })
-        .collect()
-}
-
-fn is_local(host: &str) -> bool {
-    let unbracketed = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    let literal = unbracketed.unwrap_or(host).parse::<IpAddr>();
-    host == "localhost" || literal.is_ok_and(|ip| ip.to_canonical().is_loopback())
-}
-
 /// Returns whether a web browser sends this request. A page could otherwise make the browser of a user request `/boot`, from an
 /// address in the network of the machines.
 pub(super) fn is_of_browser(headers: &HeaderMap) -> bool {
@@ -129,15 +151,25 @@ pub(super) fn is_of_browser(headers: &HeaderMap) -> bool {
 }
 
 /// Requires that a request does not come from a web page of another site.
-fn check_origin(request: &Parts) -> Result<(), ApiError> {
-    let origin = request.headers.get(ORIGIN).map(|origin| origin.as_bytes());
-    let host = request.headers.get(HOST).map(|host| host.as_bytes());
-    let own = origin.is_none_or(|origin| host.is_some() && origin.strip_prefix(b"http://") == host);
-    let site = text(&request.headers, &SEC_FETCH_SITE);
+fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
+    let own = !headers.contains_key(ORIGIN) || has_own_origin(headers);
+    let site = text(headers, &SEC_FETCH_SITE);
     if own && site.is_none_or(|site| site == "same-origin" || site == "none") {
         return Ok(());
     }
     Err(ApiError::new(403, "cross-site requests are not allowed"))
+}
+
+/// Whether the browser states that a page of this server causes the request.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    has_own_origin(headers) || text(headers, &SEC_FETCH_SITE) == Some("same-origin")
+}
+
+fn has_own_origin(headers: &HeaderMap) -> bool {
+    let origin = headers.get(ORIGIN).map(|origin| origin.as_bytes());
+    let host = headers.get(HOST).map(|host| host.as_bytes());
+    let authority = origin.and_then(|origin| origin.strip_prefix(b"http://"));
+    host.is_some() && authority == host
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -154,58 +186,24 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    fn status(guard: &Guard, method: &str, uri: &str, headers: &[(&str, &str)]) -> u16 {
-        let mut request = hyper::Request::builder().method(method).uri(uri);
+    fn status(guard: &Guard, method: &str, headers: &[(&str, &str)]) -> u16 {
+        let mut request = hyper::Request::builder()
+            .method(method)
+            .uri("/api/v1/pause");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        guard
-            .check(&parts)
-            .map_or_else(|error| error.status, |()| 200)
+        let access = guard.check(&parts, Instant::now());
+        access.map_or_else(|error| error.status, |_| 200)
     }
 
-    #[test]
-    fn without_a_token_only_requests_to_localhost_are_allowed() {
-        let guard = Guard::new("127.0.0.1:8067".parse().unwrap(), None).unwrap();
-        let cases: &[(&[&str], u16)] = &[
-            (&["localhost:8067"], 200),
-            (&["LocalHost"], 200),
-            (&["127.0.0.1:8067"], 200),
-            (&["127.3.2.1"], 200),
-            (&["[::1]:8067"], 200),
-            (&["[::ffff:127.0.0.1]"], 200),
-            (&[], 403),
-            (&[""], 403),
-            (&["evil.example"], 403),
-            (&["localhost.evil.example:8067"], 403),
-            (&["127.0.0.1.evil.example"], 403),
-            (&["localhost@evil.example"], 403),
-            (&["192.0.2.1"], 403),
-            (&["[2001:db8::1]"], 403),
-            (&["0.0.0.0"], 403),
-            (&["localhost", "evil.example"], 403),
-        ];
-        for (hosts, expected) in cases {
-            let headers: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
-            assert_eq!(
-                status(&guard, "GET", "/api/v1/nodes", &headers),
-                *expected,
-                "{hosts:?}"
-            );
-        }
-        let absolute = status(
-            &guard,
-            "GET",
-            "http://evil.example/",
-            &[("host", "localhost")],
-        );
-        assert_eq!(absolute, 403);
+    fn guard() -> Guard {
+        Guard::new(&SecretText::new("sesame"))
     }
 
     #[test]
     fn cross_site_requests_are_rejected() {
-        let guard = Guard::new("[::1]:8067".parse().unwrap(), None).unwrap();
         let json = "application/json";
         let cases: &[(&[(&str, &str)], u16)] = &[
             (&[("content-type", json)], 200),
@@ -246,28 +244,18 @@ mod tests {
                 403,
             ),
         ];
+        let own = [
+            ("host", "localhost:8067"),
+            ("authorization", "Bearer sesame"),
+        ];
         for (headers, expected) in cases {
-            let headers = [&[("host", "localhost:8067")], *headers].concat();
-            assert_eq!(
-                status(&guard, "POST", "/api/v1/pause", &headers),
-                *expected,
-                "{headers:?}"
-            );
+            let headers = [&own, *headers].concat();
+            assert_eq!(status(&guard(), "POST", &headers), *expected, "{headers:?}");
         }
     }
 
     #[test]
-    fn a_listener_reachable_from_other_hosts_needs_a_token() {
-        let address = "192.0.2.1:8067".parse().unwrap();
-        assert_eq!(
-            Guard::new(address, None).unwrap_err(),
-            GuardError::NeedsToken(address)
-        );
-        assert_eq!(
-            Guard::new(address, Some("\n")).unwrap_err(),
-            GuardError::EmptyToken
-        );
-        let guard = Guard::new(address, Some("sesame\n")).unwrap();
+    fn every_request_needs_the_token() {
         for (authorization, expected) in [
             ("Bearer sesame", 200),
             ("bearer  sesame", 200),
@@ -277,16 +265,62 @@ mod tests {
             ("Basic sesame", 401),
             ("sesame", 401),
         ] {
-            let headers = [
-                ("host", "bootwright.example"),
-                ("authorization", authorization),
-            ];
-            assert_eq!(
-                status(&guard, "GET", "/", &headers),
-                expected,
-                "{authorization}"
-            );
+            for host in ["bootwright.example", "localhost"] {
+                let headers = [("host", host), ("authorization", authorization)];
+                assert_eq!(
+                    status(&guard(), "GET", &headers),
+                    expected,
+                    "{authorization}"
+                );
+            }
         }
-        assert_eq!(status(&guard, "GET", "/", &[]), 401);
+        assert_eq!(status(&guard(), "GET", &[("host", "localhost")]), 401);
+        assert_eq!(status(&guard(), "GET", &[]), 401);
+    }
+
+    #[test]
+    fn a_session_commands_only_from_its_own_pages() {
+        let (guard, now) = (guard(), Instant::now());
+        let link = guard.sessions.create_link(now).unwrap();
+        let session = guard.sessions.open(&link, now).unwrap().unwrap();
+        let set = guard.cookie(&session);
+        assert!(
+            set.ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict"),
+            "{set}"
+        );
+        let cookie = format!("a=b; {}", set.split(';').next().unwrap());
+        let wrong = cookie.replace(&session, &link);
+        let read: &[(&str, &str, u16)] = &[
+            ("x", "", 200),
+            ("sec-fetch-site", "none", 200),
+            ("sec-fetch-site", "same-origin", 200),
+            ("sec-fetch-site", "same-site", 403),
+            ("authorization", "Bearer wrong", 401),
+        ];
+        let command: &[(&str, &str, u16)] = &[
+            ("x", "", 403),
+            ("sec-fetch-site", "none", 403),
+            ("sec-fetch-site", "same-origin", 200),
+            ("origin", "http://localhost:8067", 200),
+            ("origin", "http://localhost:8068", 403),
+            ("authorization", "Bearer sesame", 200),
+        ];
+        for (method, cases) in [("GET", read), ("POST", command)] {
+            for (name, value, expected) in cases {
+                let headers = |cookie| {
+                    [
+                        ("host", "localhost:8067"),
+                        ("content-type", "application/json"),
+                        ("cookie", cookie),
+                        (*name, *value),
+                    ]
+                };
+                let found = status(&guard, method, &headers(&cookie));
+                assert_eq!(found, *expected, "{method} {name} {value}");
+                if *name != "authorization" {
+                    assert_eq!(status(&guard, method, &headers(&wrong)), 401);
+                }
+            }
+        }
     }
 }

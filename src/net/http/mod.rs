@@ -23,7 +23,9 @@ mod connection_limit;
 mod connection;
 mod listen;
 mod machines;
+mod sessions;
 mod guard;
+mod page;
 mod operators;
 
 pub use advertise::{Advertise, AdvertiseError};
@@ -32,7 +34,7 @@ pub use backend::{
     ServedFile, ServerHealth,
 };
 pub use condition::{FileVersion, RequestedPart, requested_part};
-pub use guard::{Guard, GuardError};
+pub use guard::Guard;
 pub use hyper::body::Bytes;
 pub use limits::{Limits, allow_open_files};
 pub use listen::{Listener, Stop};

@@ -1,15 +1,11 @@
 //! The sockets of a server, opened according to its settings.
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
-};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Context;
 
 use crate::{
-    disk::secrets,
-    model::{SecretText, ServerConfig},
+    model::ServerConfig,
     net::{
         http::{self, Advertise, Guard, Limits, Listener},
         ports, tftp,
@@ -35,7 +31,7 @@ impl Listeners {
     pub(crate) fn open(
         options: &Options,
         config: &ServerConfig,
-        root: &Path,
+        guard: Guard,
         warnings: &mut Vec<String>,
     ) -> anyhow::Result<Self> {
         let listen_addresses = listen_addresses(config)?;
@@ -44,10 +40,6 @@ impl Listeners {
             (None, _) => listen_by_default(warnings)?,
         };
         let operator = options.operator.unwrap_or(listen_addresses.operators);
-        let token_file = config.operator.token_file.as_ref();
-        let token = token_file.map(|file| secrets::token(&root.join(&file.value)));
-        let token = token.transpose().context("`token-file`")?;
-        let guard = Guard::new(operator, token.as_ref().map(SecretText::expose))?;
         let texts = config
             .http
             .advertise

@@ -1,8 +1,10 @@
 //! A client that sends machines' and operators' requests to a server over HTTP, and the parts of answers that tests compare.
 
 use std::{
+    fs,
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -17,6 +19,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
+    /// The header with the operators' token, and its line end.
+    authorization: String,
     stream: Stream,
 }
 
@@ -56,7 +60,18 @@ impl Client {
     pub(crate) fn new(address: SocketAddr) -> Client {
         Client {
             address,
+            authorization: String::new(),
             stream: Stream::default(),
+        }
+    }
+
+    /// A client of the operators' listener of the server with this state directory.
+    #[track_caller]
+    pub(crate) fn of_operators(address: SocketAddr, state: &Path) -> Client {
+        let token = fs::read_to_string(state.join("operator-token")).unwrap();
+        Client {
+            authorization: format!("Authorization: Bearer {}\r\n", token.trim()),
+            ..Client::new(address)
         }
     }
 
@@ -78,8 +93,8 @@ impl Client {
     pub(crate) fn ask(&mut self, method: &str, path: &str, json: &str) -> io::Result<Answer> {
         let length = json.len();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}",
-            self.address
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}",
+            self.address, self.authorization
         );
         self.send(&request)
     }

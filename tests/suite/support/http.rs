@@ -11,6 +11,7 @@ use std::{
 
 use bootwright::api::{ApiError, Command, Query};
 use bootwright::disk::repo::Blob;
+use bootwright::model::SecretText;
 use bootwright::net::http::{
     Backend, BootRequest, Bytes, CallbackReply, CallbackRequest, CheckInReply, CheckInRequest,
     DocumentRequest, DownloadEnd, DownloadReceipt, EntryRequest, FileReply, Guard, Limits,
@@ -27,6 +28,12 @@ use tokio::{
 
 /// The only valid token.
 pub(crate) const TOKEN: &str = "000102030405060708090a0b0c0d0e0f";
+
+/// The token of the operators' listener.
+pub(crate) const OPERATOR_TOKEN: &str = "0123456789abcdef";
+
+/// The header with that token, and its line end.
+pub(crate) const AUTHORIZATION: &str = "Authorization: Bearer 0123456789abcdef\r\n";
 
 /// The requests to the backend, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,6 +186,7 @@ impl Backend for Fake {
     async fn query(&self, query: Query) -> Result<Bytes, ApiError> {
         match query {
             Query::Nodes => Ok("[]".into()),
+            Query::Status => Ok("{\"site\":\"/srv/site\",\"health\":\"ok\"}".into()),
             Query::Log { .. } => Ok("{}\n".into()),
             _ => Err(ApiError::new(404, "no node `x`").help("see `bootwright nodes`")),
         }
@@ -229,10 +237,10 @@ impl Running {
     }
 
     /// Starts the operators' listener.
-    pub(crate) fn operators(token: Option<&str>) -> Running {
+    pub(crate) fn operators() -> Running {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let settings = OperatorListenerConfig {
-            guard: Guard::new(listener.address(), token).unwrap(),
+            guard: Guard::new(&SecretText::new(OPERATOR_TOKEN)),
             limits: Limits::default(),
         };
         Running::start(listener, Fake::default(), |listener, fake, stop| {

@@ -71,11 +71,15 @@ impl ServerProgram {
             .spawn()
             .unwrap();
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let process = KillOnDrop(process);
+        until("the operators' token", || {
+            state.join("operator-token").exists().then_some(())
+        });
         let program = ServerProgram {
             site,
-            process: KillOnDrop(process),
+            process,
             machines: Client::new(local(80)),
-            operators: Client::new(local(8067)),
+            operators: Client::of_operators(local(8067), &state),
         };
         program.wait_for_log("waiting for machines");
         program

@@ -67,10 +67,11 @@ impl Server {
 
     fn with(options: Options) -> anyhow::Result<Server> {
         let runtime = tokio::runtime::Runtime::new()?;
+        let state = options.state.clone().unwrap();
         let running = runtime.block_on(serve::start(options))?;
         Ok(Server {
             machines: Client::new(running.machines),
-            operators: Client::new(running.operators),
+            operators: Client::of_operators(running.operators, &state),
             banner: running.banner.clone(),
             running,
             runtime,
@@ -138,7 +139,7 @@ impl Process {
         };
         Process {
             machines: Client::new(machines),
-            operators: Client::new(operators),
+            operators: Client::of_operators(operators, &site.state()),
             child,
             stdin,
         }
