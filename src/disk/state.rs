@@ -15,7 +15,10 @@
 use std::{
     ffi::OsString,
     fs, io,
-    os::unix::ffi::OsStrExt,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -104,6 +107,33 @@ impl StateDirectory {
         Ok(StateDirectory { path: path.into() })
     }
 
+    /// Takes the permissions of other users away, except that members of `group` may search the directory for the operators'
+    /// token. Returns a warning if others had more. A directory that may contain other files than those of a server keeps its
+    /// mode.
+    pub fn narrow(&self, group: Option<u32>) -> io::Result<Option<String>> {
+        let metadata = fs::metadata(&self.path)?;
+        let mode = metadata.mode() & 0o777;
+        let allowed = match Some(metadata.gid()) == group {
+            true => 0o710,
+            false => 0o700,
+        };
+        if mode & !allowed == 0 {
+            return Ok(None);
+        }
+        let path = self.path.display();
+        let is_own = self.journal().exists() || fs::read_dir(&self.path)?.next().is_none();
+        let narrow = fs::Permissions::from_mode(mode & allowed);
+        let is_narrowed = is_own && fs::set_permissions(&self.path, narrow).is_ok();
+        Ok(Some(match is_narrowed {
+            true => format!(
+                "the state directory `{path}` had mode {mode:04o}: others can no longer search it"
+            ),
+            false => format!(
+                "the state directory `{path}` has mode {mode:04o}, so that others can search it: `chmod 700 {path}`"
+            ),
+        }))
+    }
+
     /// The state directory at `path`, if it exists, for reading.
     pub fn existing(path: &Path) -> Option<StateDirectory> {
         path.is_dir().then(|| StateDirectory { path: path.into() })
@@ -185,8 +215,6 @@ impl std::fmt::Debug for SecretKey {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn mode(path: &Path) -> u32 {
@@ -274,6 +302,39 @@ mod tests {
             ),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_directory_that_others_may_search_is_narrowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let state = StateDirectory::open(&path).unwrap();
+        let set = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let own = fs::metadata(&path).unwrap().gid();
+        for (before, group, after) in [
+            (0o700, None, 0o700),
+            (0o755, None, 0o700),
+            (0o710, None, 0o700),
+            (0o710, Some(own), 0o710),
+            (0o775, Some(own), 0o710),
+            (0o500, None, 0o500),
+        ] {
+            set(before);
+            let warning = state.narrow(group).unwrap();
+            assert_eq!(warning.is_some(), before != after, "{before:o} {warning:?}");
+            assert_eq!(mode(&path), after, "{before:o} {group:?}");
+        }
+        // Other programs may use the directory too.
+        fs::write(path.join("other"), "").unwrap();
+        set(0o755);
+        let warning = state.narrow(None).unwrap().unwrap();
+        assert!(
+            warning.contains("others can search it: `chmod 700"),
+            "{warning}"
+        );
+        fs::create_dir(state.journal()).unwrap();
+        state.narrow(None).unwrap();
+        assert_eq!(mode(&path), 0o700);
     }
 
     #[test]

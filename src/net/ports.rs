@@ -5,10 +5,14 @@ use std::{
     fmt, fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
+    sync::OnceLock,
 };
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Socket, Type};
+
+/// The owners of sockets that [`remember_udp_owners`] read. A socket keeps its inode.
+static REMEMBERED: OnceLock<BTreeMap<String, PortOwner>> = OnceLock::new();
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
@@ -68,6 +72,23 @@ pub fn udp_port_owner(port: u16) -> Option<String> {
     owners.next().map(|owner| owner.to_string())
 }
 
+/// Reads the programs that use these UDP ports. A process that gives up capabilities afterwards cannot read them of other processes,
+/// but still names these.
+pub fn remember_udp_owners(ports: &[u16]) {
+    let mut wanted = BTreeMap::new();
+    for table in Protocol::Udp.tables() {
+        // Without the tables the owners are not known.
+        let text = fs::read_to_string(table).unwrap_or_default();
+        let sockets = ports
+            .iter()
+            .flat_map(|port| sockets_of(&text, Protocol::Udp, *port));
+        wanted.extend(sockets.map(|(address, inode)| (link(&inode), address)));
+    }
+    if !wanted.is_empty() {
+        REMEMBERED.get_or_init(|| owners(&wanted));
+    }
+}
+
 /// Lists the sockets that are bound to a port; of TCP only those that listen. Sockets of this process are left out.
 pub fn bound_sockets(protocol: Protocol, port: u16) -> io::Result<Vec<BoundSocket>> {
     let mut sockets = Vec::new();
@@ -84,7 +105,7 @@ pub fn bound_sockets(protocol: Protocol, port: u16) -> io::Result<Vec<BoundSocke
     }
     let wanted: BTreeMap<String, IpAddr> = sockets
         .into_iter()
-        .map(|(address, inode)| (format!("socket:[{inode}]"), address))
+        .map(|(address, inode)| (link(&inode), address))
         .collect();
     let own = own_sockets(&wanted);
     let owners = owners(&wanted);
@@ -94,7 +115,10 @@ pub fn bound_sockets(protocol: Protocol, port: u16) -> io::Result<Vec<BoundSocke
     Ok(of_others
         .map(|(link, address)| BoundSocket {
             address,
-            owner: owners.get(&link).cloned(),
+            owner: owners
+                .get(&link)
+                .or_else(|| REMEMBERED.get()?.get(&link))
+                .cloned(),
         })
         .collect())
 }
@@ -125,6 +149,11 @@ pub fn try_bind(protocol: Protocol, address: SocketAddr, is_shared: bool) -> io:
         }
         result => result,
     }
+}
+
+/// The target of an open file's link in /proc that is this socket.
+fn link(inode: &str) -> String {
+    format!("socket:[{inode}]")
 }
 
 /// The sockets of a port in one of the kernel's tables: the second field of a line is the address and the port, the

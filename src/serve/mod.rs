@@ -7,6 +7,7 @@
 mod clock;
 mod memory;
 mod site_id;
+mod capabilities;
 mod user;
 mod reload;
 mod repos;

@@ -74,11 +74,13 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     }
     let config = config(&root, &first.files)?;
     let state = open_state(&root, &config, options.state.as_deref())?;
+    let narrowed = state.narrow(user::operator_group()?)?;
     let owner = site_id::owner(&state, &config)?;
     let clock = Clock::start();
     let (journal, server, mut warnings) = open_journal(&state, &root, clock)?;
     let images = Arc::new(ImageRegistry::with_cache(state.images()));
     let mut loader = SiteLoader::new(&root, state.password_key()?, images.clone());
+    warnings.extend(narrowed);
     let guard = Guard::new(&operator_token(&options, &config, &root, &state)?);
     let listeners = Listeners::open(&options, &config, guard, &mut warnings)?;
     loader.set_server(listeners.machines.address().port(), state.path());
@@ -109,7 +111,8 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         user::become_user(&user.value, state.path())?;
     }
     let wants_dhcp = !options.http_only && engine.answers_dhcp();
-    warnings.extend(process_warnings(&config, &listeners, wants_dhcp));
+    warnings.extend(user::root_warning()?);
+    warnings.extend(tftp_warning(&listeners).filter(|_| wants_dhcp));
     let banner_parts = BannerParts {
         tftp: listeners.tftp.as_ref().map(drop).map_err(Clone::clone),
         dhcp: wants_dhcp,
@@ -133,21 +136,12 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     Ok(Running::begin(engine, listeners, parts, banner))
 }
 
-/// Warns about the user of the process and about a port that cannot be bound.
-fn process_warnings(
-    config: &ServerConfig,
-    listeners: &Listeners,
-    wants_dhcp: bool,
-) -> impl Iterator<Item = String> {
-    let is_root = config.run.user.is_none() && nix::unistd::geteuid().is_root();
-    let root = is_root.then(|| {
-        "runs as root: set `user` in `[run]` of bootwright.toml to change that".to_owned()
-    });
-    let reason = listeners.tftp.as_ref().err().filter(|_| wants_dhcp);
-    let tftp = reason.map(|reason| {
-        format!("TFTP is off, so firmware finds no loader except over HTTP: {reason}")
-    });
-    root.into_iter().chain(tftp)
+/// Warns about a port that cannot be bound.
+fn tftp_warning(listeners: &Listeners) -> Option<String> {
+    let reason = listeners.tftp.as_ref().err()?;
+    Some(format!(
+        "TFTP is off, so firmware finds no loader except over HTTP: {reason}"
+    ))
 }
 
 /// Reads the server's own settings. An error in them ends the start.

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
-    os::unix::fs::chown,
+    os::unix::fs::lchown,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,6 +14,8 @@ use nix::unistd::{Gid, Uid};
 use crate::{
     disk::{operator_token, state::StateDirectory},
     model::ServerConfig,
+    net::{dhcp, ports, tftp},
+    serve::capabilities,
     site::{self, LoadCache, Severity, SiteFiles},
 };
 
@@ -39,9 +41,9 @@ pub(crate) fn become_user(name: &str, state: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot switch to user {name}"))
 }
 
-/// Switches permanently to the `user` in the site's `[run]`, keeping only CAP_NET_BIND_SERVICE and CAP_NET_RAW. It must be
-/// called before other threads start, so that they inherit this. Returns the state directory, whose owner is changed before.
-/// Does nothing and returns `None` without such a setting or without root.
+/// Gives up what the server does not need of root's privileges. It must be called before other threads start, so that they inherit
+/// this. Returns the state directory, which is prepared before. Does nothing and returns `None` without root, or if the site's own
+/// settings are invalid.
 pub(crate) fn drop_privileges(site: &Path) -> anyhow::Result<Option<PathBuf>> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(None);
@@ -50,32 +52,48 @@ pub(crate) fn drop_privileges(site: &Path) -> anyhow::Result<Option<PathBuf>> {
     let Some(config) = own_config(&root) else {
         return Ok(None);
     };
-    let Some(user) = &config.run.user else {
-        return Ok(None);
-    };
-    let (uid, gid) = ids(&user.value)?;
-    let state = StateDirectory::open(&crate::serve::site_id::state_path(&root, &config)?)?;
+    let path = crate::serve::site_id::state_path(&root, &config)?;
+    let state = StateDirectory::open(&path)
+        .with_context(|| format!("the state directory `{}` cannot be used", path.display()))?;
     if config.operator.token_file.is_none() {
         // Only root can give the file to the group.
         operator_token::provide(&state, operator_group()?)?;
     }
-    let state = state.path().to_path_buf();
-    chown_state(&state, uid, gid).with_context(|| {
-        format!(
-            "cannot change the owner of `{}` to {}",
-            state.display(),
-            user.value
-        )
-    })?;
+    ports::remember_udp_owners(&[dhcp::SERVER_PORT, dhcp::PXE_PORT, tftp::PORT]);
+    match &config.run.user {
+        Some(user) => switch_to(&user.value, &path)?,
+        None => capabilities::restrict_root(&path).context("cannot drop capabilities")?,
+    }
+    Ok(Some(path))
+}
+
+/// Switches permanently to a user, keeping only CAP_NET_BIND_SERVICE and CAP_NET_RAW.
+fn switch_to(user: &str, state: &Path) -> anyhow::Result<()> {
+    let (uid, gid) = ids(user)?;
+    chown_state(state, uid, gid)
+        .with_context(|| format!("cannot change the owner of `{}` to {user}", state.display()))?;
     let keep = nix::sys::prctl::set_keepcaps(true);
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     keep.and_then(|()| nix::unistd::setgroups(&[gid]))
         .and_then(|()| nix::unistd::setresgid(gid, gid, gid))
         .and_then(|()| nix::unistd::setresuid(uid, uid, uid))
-        .with_context(|| format!("cannot switch to user {}", user.value))?;
-    set_capabilities(&[CAP_NET_BIND_SERVICE, CAP_NET_RAW])
-        .context("cannot set the capabilities")?;
-    Ok(Some(state))
+        .with_context(|| format!("cannot switch to user {user}"))?;
+    capabilities::restrict(capabilities::NETWORK).context("cannot set the capabilities")
+}
+
+/// Describes the privileges of a server that runs as root; `None` if it does not.
+pub(crate) fn root_warning() -> anyhow::Result<Option<String>> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(None);
+    }
+    let kept = capabilities::kept().context("cannot read the capabilities")?;
+    let kept = kept.map_or(String::new(), |kept| match kept.is_empty() {
+        true => " without capabilities".into(),
+        false => format!(" with {} and no other capability", kept.join(", ")),
+    });
+    Ok(Some(format!(
+        "runs as root{kept}: set `user` in `[run]` of bootwright.toml to change that"
+    )))
 }
 
 /// Returns the server's own settings if they are valid. Errors in them are reported when the server starts.
@@ -86,52 +104,6 @@ fn own_config(root: &Path) -> Option<Arc<ServerConfig>> {
     let (config, diagnostics) = site::read_config(&files, &mut LoadCache::default());
     let is_wrong = |one: &site::Diagnostic| one.severity == Severity::Error;
     (!diagnostics.iter().any(is_wrong)).then_some(config)
-}
-
-/// Capability numbers of linux/capability.h.
-const CAP_NET_BIND_SERVICE: u32 = 10;
-const CAP_NET_RAW: u32 = 13;
-
-/// Restricts this thread, and threads that it starts, to these capabilities (capset(2), version 3).
-#[expect(
-    unsafe_code,
-    reason = "capset(2) has no safe wrapper; it reads two structures of numbers"
-)]
-fn set_capabilities(capabilities: &[u32]) -> std::io::Result<()> {
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: i32,
-    }
-    #[repr(C)]
-    #[derive(Clone, Copy)]
-    struct Data {
-        effective: u32,
-        permitted: u32,
-        inheritable: u32,
-    }
-    let bits = capabilities.iter().fold(0, |bits, one| bits | 1 << one);
-    let header = Header {
-        version: 0x2008_0522,
-        pid: 0,
-    };
-    let own = Data {
-        effective: bits,
-        permitted: bits,
-        inheritable: 0,
-    };
-    let none = Data {
-        effective: 0,
-        permitted: 0,
-        inheritable: 0,
-    };
-    let data = [own, none];
-    // SAFETY: both structures are valid for the duration of the call and have the layout of version 3.
-    let done = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
-    match done {
-        0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error()),
-    }
 }
 
 /// Returns the IDs of a user and of its primary group. They are read from /etc/passwd, because a statically linked program
@@ -213,11 +185,11 @@ fn name_of(file: &str, id: u32) -> anyhow::Result<String> {
 /// Changes the owner of the state directory and of all files in it. The group of the directory itself, and of the operators'
 /// token, are those that may operate the server: they are kept.
 fn chown_state(state: &Path, uid: u32, gid: u32) -> std::io::Result<()> {
-    chown(state, Some(uid), None)?;
+    lchown(state, Some(uid), None)?;
     for entry in fs::read_dir(state)? {
         let path = entry?.path();
         match path == operator_token::path(state) {
-            true => chown(&path, Some(uid), None)?,
+            true => lchown(&path, Some(uid), None)?,
             false => chown_tree(&path, uid, gid)?,
         }
     }
@@ -225,7 +197,8 @@ fn chown_state(state: &Path, uid: u32, gid: u32) -> std::io::Result<()> {
 }
 
 fn chown_tree(path: &Path, uid: u32, gid: u32) -> std::io::Result<()> {
-    chown(path, Some(uid), Some(gid))?;
+    // A link is not followed: its target is not the server's.
+    lchown(path, Some(uid), Some(gid))?;
     if path.is_dir() && !path.is_symlink() {
         for entry in fs::read_dir(path)? {
             chown_tree(&entry?.path(), uid, gid)?;

@@ -1,6 +1,6 @@
-//! The operators' listener: wrong tokens, and the page for web browsers.
+//! The operators' listener: wrong tokens, the page for web browsers, and what the process may do.
 
-use std::time::Duration;
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use tokio::{
     io::AsyncWriteExt,
@@ -9,8 +9,12 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::support::http::{
-    AUTHORIZATION, BackendRequest, Running, body, header, rest, soon, status,
+use crate::support::{
+    child::in_network_namespace,
+    client::until,
+    http::{AUTHORIZATION, BackendRequest, Running, body, header, rest, soon, status},
+    program::ServerProgram,
+    test_name,
 };
 
 /// What a link to the page consists of, and the cookie that it gives.
@@ -157,4 +161,67 @@ async fn the_token_is_checked_before_the_body_is_read() {
         (401, Some("close"))
     );
     assert_eq!(server.fake.requests(), Vec::<BackendRequest>::new());
+}
+
+/// The values of a field of `/proc/<pid>/task/<tid>/status`, of all threads.
+fn of_threads(pid: u32, field: &str) -> Vec<String> {
+    let mut values = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        // A thread may end meanwhile.
+        let Ok(status) = fs::read_to_string(task.unwrap().path().join("status")) else {
+            continue;
+        };
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        values.push(line.unwrap().trim().to_owned());
+    }
+    values
+}
+
+#[test]
+fn a_server_of_root_keeps_three_capabilities() {
+    in_network_namespace(test_name!(), three_capabilities);
+}
+
+fn three_capabilities() {
+    let mut server = ServerProgram::prepared(1, "", |site| {
+        let program =
+            "#!/bin/sh\ngrep -e Cap -e NoNew /proc/self/status > /proc/$PPID/cwd/hook-status\n";
+        let program = program.replace("/proc/$PPID/cwd/", &format!("{}/", site.state().display()));
+        site.write("hook.sh", &program);
+        let path = site.path().join("hook.sh");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        site.write(
+            "policies.d/hook.toml",
+            "[hook.look]\non = \"held\"\nrun = [\"./hook.sh\"]\n",
+        );
+    });
+    let pid = server.process.0.id();
+    // CAP_NET_BIND_SERVICE (10), CAP_NET_RAW (13) and CAP_DAC_READ_SEARCH (2).
+    let expected = format!("{:016x}", 1 << 10 | 1 << 13 | 1 << 2);
+    for field in ["CapEff:", "CapPrm:", "CapBnd:"] {
+        let values = of_threads(pid, field);
+        assert!(values.len() > 2, "{values:?}");
+        assert!(
+            values.iter().all(|value| *value == expected),
+            "{field} {values:?}"
+        );
+    }
+    assert!(
+        of_threads(pid, "NoNewPrivs:")
+            .iter()
+            .all(|value| value == "1")
+    );
+    let kept = "runs as root with CAP_NET_BIND_SERVICE, CAP_NET_RAW, CAP_DAC_READ_SEARCH and no other capability";
+    server.wait_for_log(kept);
+    server.operators.post("/api/v1/nodes/n01/hold", "{}").good();
+    let state = server.state();
+    // A program of a hook can get nothing more, although it runs as root.
+    let hook = until("the hook has run", || {
+        let text = fs::read_to_string(state.join("hook-status")).ok()?;
+        text.contains("NoNewPrivs:\t1").then_some(text)
+    });
+    assert!(hook.contains(&format!("CapEff:\t{expected}")), "{hook}");
+    let token = fs::read_to_string(state.join("operator-token")).unwrap();
+    assert!(!server.log().contains(token.trim()));
+    assert!(!server.log().contains("/open/"));
 }

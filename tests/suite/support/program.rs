@@ -4,6 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     os::fd::OwnedFd,
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -83,6 +84,11 @@ impl ServerProgram {
         };
         program.wait_for_log("waiting for machines");
         program
+    }
+
+    /// Its state directory.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.site.state()
     }
 
     /// Changes the site's own file.
