@@ -9,10 +9,18 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use ureq::{Agent, Body, http::Response};
+use ureq::{
+    Agent, Body,
+    http::Response,
+    unversioned::{
+        resolver::DefaultResolver,
+        transport::{Connector, TcpConnector},
+    },
+};
 
 use super::{
     answer::parse_answer,
+    client_tls,
     failure::{CliResult, Failure},
     operator_token::TokenSearch,
 };
@@ -45,8 +53,17 @@ impl ApiClient {
     /// `site` is not a site, any server that answers is accepted.
     pub(super) fn find(site: &Path) -> CliResult<Option<(ApiClient, ServerStatus)>> {
         let mut client = ApiClient::of(site)?;
-        let Ok(mut response) = client.sent(&ApiRequest::Query(Query::Status)) else {
-            return Ok(None);
+        let mut response = match client.sent(&ApiRequest::Query(Query::Status)) {
+            Ok(response) => response,
+            Err(error) => {
+                return match client_tls::refusal(&error) {
+                    Some(reason) => Err(Failure::unreachable(anyhow!(
+                        "no secure connection to the server at {}: {reason}",
+                        client.base
+                    ))),
+                    None => Ok(None),
+                };
+            }
         };
         // A server that root started has another state directory than one of this user.
         while response.status() == 401 && client.chosen + 1 < client.tokens.found.len() {
@@ -68,11 +85,23 @@ impl ApiClient {
     fn of(site: &Path) -> CliResult<ApiClient> {
         let config = config(site)?;
         let listen = config.operator.effective().listen;
+        let address = reachable(&listen, DEFAULT_PORT);
+        let (scheme, agent) = match client_tls::connector(site, &config)? {
+            None => ("http", agent_config().into()),
+            Some(tls) => {
+                let connector = ().chain(TcpConnector::default()).chain(tls);
+                let resolver = DefaultResolver::default();
+                (
+                    "https",
+                    Agent::with_parts(agent_config(), connector, resolver),
+                )
+            }
+        };
         Ok(ApiClient {
-            base: format!("http://{}", reachable(&listen, DEFAULT_PORT)),
+            base: format!("{scheme}://{address}"),
             tokens: TokenSearch::of_site(site, &config)?,
             chosen: 0,
-            agent: agent(),
+            agent,
         })
     }
 
@@ -82,7 +111,7 @@ impl ApiClient {
             base: format!("http://{address}"),
             tokens: TokenSearch::of_state(state),
             chosen: 0,
-            agent: agent(),
+            agent: agent_config().into(),
         }
     }
 
@@ -217,14 +246,13 @@ pub(super) fn no_site(site: &Path) -> Failure {
     .help("name the site with --site DIR or BOOTWRIGHT_SITE, or create one: `bootwright init DIR`")
 }
 
-fn agent() -> Agent {
-    let config = Agent::config_builder()
+fn agent_config() -> ureq::config::Config {
+    Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .timeout_connect(Some(Duration::from_secs(3)))
         .timeout_recv_response(Some(Duration::from_secs(30)))
-        .build();
-    config.into()
+        .build()
 }
 
 /// The settings of a site's `bootwright.toml`. Invalid settings are skipped; `check` reports them.

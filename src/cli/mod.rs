@@ -9,6 +9,7 @@ mod terminal;
 mod table;
 mod answer;
 mod operator_token;
+mod client_tls;
 mod client;
 mod offline;
 mod query;

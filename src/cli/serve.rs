@@ -130,8 +130,12 @@ fn page_text(running: &Running) -> io::Result<String> {
     let link = running.page_link()?;
     let address = reachable(&running.operators.to_string(), running.operators.port());
     let (path, minutes) = (link.path, link.seconds / 60);
+    let url = running
+        .banner
+        .operators
+        .replace(&running.operators.to_string(), &address);
     Ok(format!(
-        "page for operators (opens once, within {minutes} minutes; later: bootwright page):  http://{address}{path}\n"
+        "page for operators (opens once, within {minutes} minutes; later: bootwright page):  {url}{path}\n"
     ))
 }
 

@@ -114,6 +114,11 @@ pub fn token(path: &Path) -> Result<SecretText, SecretError> {
     }
 }
 
+/// Reads a file that holds a secret of several lines, such as a private key.
+pub fn private_text(path: &Path) -> Result<SecretText, SecretError> {
+    regular(path).map(SecretText::new)
+}
+
 /// Hashes passwords and caches the hashes.
 pub struct PasswordHashCache {
     key: SecretKey,

@@ -45,8 +45,14 @@ tables! {
     OperatorConfig {
         /// Address and port.
         listen: Option<Spanned<String>>,
-        /// A file with the bearer token; required if the address is not a loopback address.
+        /// A file with the bearer token; default: `operator-token` in the state directory.
         token_file: Option<Spanned<String>>,
+        /// A file with the certificate chain of the listener (PEM), which then uses TLS.
+        tls_cert: Option<Spanned<String>>,
+        /// The file with its private key (PEM).
+        tls_key: Option<Spanned<String>>,
+        /// A file with the certificates that commands trust; default: only the one in `tls_cert`.
+        tls_ca: Option<Spanned<String>>,
     }
     /// `[dhcp]`.
     DhcpConfig {

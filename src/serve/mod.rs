@@ -26,6 +26,7 @@ pub(crate) use boot::discover::missing_microkernel;
 pub(crate) use boot::microkernel::{INITRD, KERNEL};
 pub(crate) use clock::is_synchronised;
 pub use listen::banner::Banner;
+pub(crate) use listen::operator_tls::check as check_operator_tls;
 pub(crate) use listen::sockets::listen_addresses;
 pub use load::{Loaded, SiteLoader};
 pub(crate) use memory::limit_allocator;

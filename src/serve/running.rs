@@ -16,7 +16,7 @@ use crate::{
     },
     journal::SiteEvent,
     net::{
-        http::{self, MachineListenerConfig, OperatorListenerConfig, Stop},
+        http::{self, MachineListenerConfig, OperatorListenerConfig, Stop, tls::Tls},
         tftp,
     },
     serve::{
@@ -26,7 +26,7 @@ use crate::{
         },
         engine::Engine,
         listen::{
-            dhcp,
+            dhcp, operator_tls,
             sockets::{self, Listeners},
             tftp::TftpTree,
         },
@@ -53,6 +53,7 @@ pub struct Running {
     listeners: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
     guard: http::Guard,
+    tls: Option<Arc<Tls>>,
     engine: EngineHandle,
     watch: SiteWatch,
     tftp: Tftp,
@@ -131,8 +132,13 @@ impl Running {
             advertise: listeners.advertise,
             limits: listeners.limits,
         };
+        if let Some(tls) = &listeners.tls {
+            background.push(tokio::spawn(operator_tls::follow(tls.clone())));
+        }
+        let tls = listeners.tls;
         let operator_config = OperatorListenerConfig {
             guard: listeners.guard.clone(),
+            tls: tls.clone(),
             limits: listeners.limits,
         };
         let guard = listeners.guard;
@@ -159,6 +165,7 @@ impl Running {
             listeners,
             background,
             guard,
+            tls,
             engine: EngineHandle(engine),
             watch: parts.watch,
             tftp,
@@ -170,7 +177,7 @@ impl Running {
         self.guard.page_link()
     }
 
-    /// Runs the server until SIGTERM or SIGINT, then stops it. SIGHUP rereads the site and probes for other DHCP servers.
+    /// Runs the server until SIGTERM or SIGINT, then stops it. SIGHUP rereads the site and the certificate, and probes for other DHCP servers.
     pub async fn wait(self) -> anyhow::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
@@ -182,6 +189,7 @@ impl Running {
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => {
                     self.watch.refresh();
+                    self.tls.iter().for_each(|tls| operator_tls::refresh(tls));
                     self.engine.0.rogue_dhcp.probe_all_now(Instant::now());
                 }
             }

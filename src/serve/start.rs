@@ -29,7 +29,7 @@ use crate::{
         background::{follow_site, probe},
         clock::Clock,
         engine::{Engine, Parts},
-        listen::{banner::BannerParts, sockets::Listeners},
+        listen::{banner::BannerParts, operator_tls, sockets::Listeners},
         memory,
         reload::{
             chosen_site::{ChosenSite, choose},
@@ -82,7 +82,11 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let mut loader = SiteLoader::new(&root, state.password_key()?, images.clone());
     warnings.extend(narrowed);
     let guard = Guard::new(&operator_token(&options, &config, &root, &state)?);
-    let listeners = Listeners::open(&options, &config, guard, &mut warnings)?;
+    let tls = match options.throwaway {
+        true => None,
+        false => operator_tls::open(&root, &config)?,
+    };
+    let listeners = Listeners::open(&options, &config, guard, tls, &mut warnings)?;
     loader.set_server(listeners.machines.address().port(), state.path());
     let chosen = choose(&mut loader, &first.files, &state, &root)?;
     let engine = Arc::new(Engine::new(Parts {
@@ -118,7 +122,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         dhcp: wants_dhcp,
         site: options.site,
         machines: listeners.machines.address(),
-        operators: listeners.operators.address(),
+        operators: operator_tls::url(listeners.operators.address(), listeners.tls.as_deref()),
         loaded_in: began.elapsed(),
         demonstration: engine.demonstration,
         start_warnings: warnings,

@@ -55,6 +55,7 @@ pub use provenance::{Provenance, provenance};
 pub use read::fields_of;
 pub use report::{ReportStyle, counted, json, report, summary};
 pub use resolve::{Resolved, resolve};
+pub(crate) use rules::unencrypted_operators;
 pub use source::{SiteFiles, SourceFile, SourceMap};
 pub use subject::Subject;
 pub use suggest::suggest;

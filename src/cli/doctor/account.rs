@@ -1,6 +1,9 @@
 //! Findings about the server's user and privileges.
 
+use std::path::Path;
+
 use super::finding::DoctorFinding;
+use crate::{model::ServerConfig, serve, site};
 
 /// The site's server process, and the user of this command.
 #[derive(Debug, Clone, Default)]
@@ -88,6 +91,19 @@ pub(super) fn findings(account: &ServerAccount, server: &ServerProcess) -> Vec<D
         ),
     });
     findings
+}
+
+/// Findings about the encryption of the operators' listener.
+pub(super) fn operator_findings(root: &Path, config: &ServerConfig) -> Vec<DoctorFinding> {
+    let unencrypted = site::unencrypted_operators(&config.operator);
+    let files = serve::check_operator_tls(root, &config.operator);
+    let diagnostics = unencrypted.into_iter().chain(files);
+    diagnostics
+        .map(|one| match one.help {
+            Some(help) => DoctorFinding::warning(one.message).help(help),
+            None => DoctorFinding::warning(one.message),
+        })
+        .collect()
 }
 
 fn privileges_finding(

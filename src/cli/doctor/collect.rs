@@ -86,7 +86,11 @@ pub(super) fn collect(root: &Path, terminal: &Terminal) -> CliResult<Vec<Area>> 
         ),
         area(
             "server",
-            account::findings(&account(config, &networks, &server), &server),
+            [
+                account::findings(&account(config, &networks, &server), &server),
+                account::operator_findings(root, config),
+            ]
+            .concat(),
         ),
         area(
             "state",

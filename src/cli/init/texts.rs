@@ -50,6 +50,8 @@ site-id = "{id}"
 # its state directory.
 # [operator]
 # listen = "127.0.0.1:8067"
+# tls-cert = "/etc/bootwright/operator.crt"
+# tls-key = "/etc/bootwright/operator.key"
 
 # The maximum number of installations that start within one hour; further ones wait.
 # [limits]

@@ -51,7 +51,7 @@ fn is_other(path: &str) -> bool {
 }
 
 /// The reason of an error, without the operating system's number.
-pub(super) fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" (os error ") {
         Some((text, _)) => text.to_lowercase(),

@@ -11,7 +11,12 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     Limits, Peer, Stop,
@@ -48,14 +53,47 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 pub(super) async fn serve<A: Future<Output = HttpResponse>>(
     stream: TcpStream,
     limits: &Limits,
+    stop: Stop,
+    respond: impl Fn(Request<Incoming>) -> A,
+) {
+    let Some(handle) = handle(stream, limits) else {
+        return; // The connection is closed.
+    };
+    let wire = Wire::new(handle.clone());
+    serve_over(wire, handle, limits, stop, respond).await;
+}
+
+/// The same with TLS. It must not be used to serve files, which the kernel would send unencrypted.
+pub(super) async fn serve_tls<A: Future<Output = HttpResponse>>(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    limits: &Limits,
+    stop: Stop,
+    respond: impl Fn(Request<Incoming>) -> A,
+) {
+    let Some(handle) = handle(stream, limits) else {
+        return; // The connection is closed.
+    };
+    let wire = Wire::new(handle.clone());
+    match timeout(limits.head_time, acceptor.accept(wire)).await {
+        Ok(Ok(stream)) => serve_over(stream, handle, limits, stop, respond).await,
+        Ok(Err(error)) => tracing::debug!("no TLS connection: {error}"),
+        Err(_) => tracing::debug!("no TLS connection: the client did not complete the handshake"),
+    }
+}
+
+fn handle(stream: TcpStream, limits: &Limits) -> Option<Arc<WireHandle>> {
+    stream.set_nodelay(true).ok()?;
+    Some(Arc::new(WireHandle::new(stream, limits.stall_time)))
+}
+
+async fn serve_over<A: Future<Output = HttpResponse>>(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    handle: Arc<WireHandle>,
+    limits: &Limits,
     mut stop: Stop,
     respond: impl Fn(Request<Incoming>) -> A,
 ) {
-    if stream.set_nodelay(true).is_err() {
-        return; // The connection is closed.
-    }
-    let handle = Arc::new(WireHandle::new(stream, limits.stall_time));
-    let wire = Wire::new(handle.clone());
     let service = service_fn(|request| {
         let (handle, response) = (handle.clone(), respond(request));
         async move {
@@ -70,7 +108,7 @@ pub(super) async fn serve<A: Future<Output = HttpResponse>>(
         .max_buf_size(limits.head_size)
         // Small clients close their sending side after the request.
         .half_close(true)
-        .serve_connection(TokioIo::new(wire), service);
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

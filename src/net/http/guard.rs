@@ -30,6 +30,8 @@ pub struct Guard {
     pub(super) sessions: Arc<Sessions>,
     /// The cookie's name. Browsers send a cookie to every port of a host: servers need different names.
     cookie: String,
+    /// Whether the listener uses TLS.
+    is_encrypted: bool,
 }
 
 /// What a request proved its access with.
@@ -48,6 +50,16 @@ impl Guard {
             token,
             sessions: Arc::default(),
             cookie: format!("bootwright-{a:02x}{b:02x}{c:02x}{d:02x}"),
+            is_encrypted: false,
+        }
+    }
+
+    /// The same for a listener with TLS. Browsers send its cookie over TLS only, and accept it from no other host.
+    pub fn with_tls(self) -> Guard {
+        Guard {
+            cookie: format!("__Host-{}", self.cookie),
+            is_encrypted: true,
+            ..self
         }
     }
 
@@ -59,9 +71,9 @@ impl Guard {
                  `token-file`",
             )
         })?;
-        check_origin(headers)?;
+        self.check_origin(headers)?;
         let is_read = request.method == Method::GET || request.method == Method::HEAD;
-        if access == Access::Session && !is_read && !is_same_origin(headers) {
+        if access == Access::Session && !is_read && !self.is_same_origin(headers) {
             return Err(ApiError::new(
                 403,
                 "with a cookie, only a page of this server may send commands",
@@ -110,16 +122,44 @@ impl Guard {
     /// The value of `Set-Cookie` for a session. Scripts cannot read it, and other sites cannot cause it to be sent.
     pub(super) fn cookie(&self, session: &str) -> String {
         let (name, seconds) = (&self.cookie, SESSION_TIME.as_secs());
-        format!("{name}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict")
+        let secure = if self.is_encrypted { "; Secure" } else { "" };
+        format!("{name}={session}; Path=/; Max-Age={seconds}{secure}; HttpOnly; SameSite=Strict")
     }
-}
 
-/// Requires that a link is opened by a user: another site must not begin a session, and a prefetch must not use up the link.
-pub(super) fn check_navigation(headers: &HeaderMap) -> Result<(), &'static str> {
-    if headers.contains_key(SEC_PURPOSE) {
-        return Err("the link is not opened by a prefetch\n");
+    /// Requires that a link is opened by a user: another site must not begin a session, and a prefetch must not use up the link.
+    pub(super) fn check_navigation(&self, headers: &HeaderMap) -> Result<(), &'static str> {
+        if headers.contains_key(SEC_PURPOSE) {
+            return Err("the link is not opened by a prefetch\n");
+        }
+        self.check_origin(headers)
+            .map_err(|_| "open the link by pasting it into the address bar\n")
     }
-    check_origin(headers).map_err(|_| "open the link by pasting it into the address bar\n")
+
+    /// Requires that a request does not come from a web page of another site.
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        let own = !headers.contains_key(ORIGIN) || self.has_own_origin(headers);
+        let site = text(headers, &SEC_FETCH_SITE);
+        if own && site.is_none_or(|site| site == "same-origin" || site == "none") {
+            return Ok(());
+        }
+        Err(ApiError::new(403, "cross-site requests are not allowed"))
+    }
+
+    /// Whether the browser states that a page of this server causes the request.
+    fn is_same_origin(&self, headers: &HeaderMap) -> bool {
+        self.has_own_origin(headers) || text(headers, &SEC_FETCH_SITE) == Some("same-origin")
+    }
+
+    fn has_own_origin(&self, headers: &HeaderMap) -> bool {
+        let scheme: &[u8] = if self.is_encrypted {
+            b"https://"
+        } else {
+            b"http://"
+        };
+        let origin = headers.get(ORIGIN).map(|origin| origin.as_bytes());
+        let host = headers.get(HOST).map(|host| host.as_bytes());
+        host.is_some() && origin.and_then(|origin| origin.strip_prefix(scheme)) == host
+    }
 }
 
 /// The name and value of each cookie.
@@ -148,28 +188,6 @@ fn constant_time_eq(one: &[u8; 32], other: &[u8; 32]) -> bool {
 /// address in the network of the machines.
 pub(super) fn is_of_browser(headers: &HeaderMap) -> bool {
     headers.contains_key(ORIGIN) || headers.contains_key(SEC_FETCH_SITE)
-}
-
-/// Requires that a request does not come from a web page of another site.
-fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
-    let own = !headers.contains_key(ORIGIN) || has_own_origin(headers);
-    let site = text(headers, &SEC_FETCH_SITE);
-    if own && site.is_none_or(|site| site == "same-origin" || site == "none") {
-        return Ok(());
-    }
-    Err(ApiError::new(403, "cross-site requests are not allowed"))
-}
-
-/// Whether the browser states that a page of this server causes the request.
-fn is_same_origin(headers: &HeaderMap) -> bool {
-    has_own_origin(headers) || text(headers, &SEC_FETCH_SITE) == Some("same-origin")
-}
-
-fn has_own_origin(headers: &HeaderMap) -> bool {
-    let origin = headers.get(ORIGIN).map(|origin| origin.as_bytes());
-    let host = headers.get(HOST).map(|host| host.as_bytes());
-    let authority = origin.and_then(|origin| origin.strip_prefix(b"http://"));
-    host.is_some() && authority == host
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

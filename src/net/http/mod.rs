@@ -25,6 +25,7 @@ mod listen;
 mod machines;
 mod sessions;
 mod guard;
+pub mod tls;
 mod page;
 mod operators;
 

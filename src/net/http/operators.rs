@@ -26,10 +26,11 @@ use super::{
     Backend, Guard, Limits, Listener, Stop,
     body::ResponseBody,
     connection,
-    guard::{self, Access},
+    guard::Access,
     listen, page,
     response::{self, HttpResponse, closing, text, with},
     throttle::Throttle,
+    tls::Tls,
 };
 use crate::{
     api::{ApiError, ApiRequest, Endpoint, NodeStatus, PageLink, Query, ServerStatus},
@@ -48,6 +49,8 @@ const MAX_COMMAND: usize = 16 << 10;
 #[derive(Debug, Clone)]
 pub struct OperatorListenerConfig {
     pub guard: Guard,
+    /// Without it, connections are not encrypted.
+    pub tls: Option<Arc<Tls>>,
     pub limits: Limits,
 }
 
@@ -79,7 +82,14 @@ impl<B: Backend> OperatorHandler<B> {
     async fn serve(self: Arc<Self>, stream: TcpStream, address: SocketAddr, stop: Stop) {
         let limits = &self.config.limits;
         let from = address.ip().to_canonical();
-        connection::serve(stream, limits, stop, |request| self.respond(request, from)).await;
+        let respond = |request| self.respond(request, from);
+        match &self.config.tls {
+            Some(tls) => {
+                let acceptor = tls.acceptor();
+                connection::serve_tls(stream, acceptor, limits, stop, respond).await;
+            }
+            None => connection::serve(stream, limits, stop, respond).await,
+        }
     }
 
     async fn respond(&self, request: Request<Incoming>, from: IpAddr) -> HttpResponse {
@@ -166,7 +176,7 @@ impl<B: Backend> OperatorHandler<B> {
 
     /// Begins a session, and sends the browser to the page.
     async fn open_link(&self, key: &str, parts: &Parts, from: IpAddr) -> HttpResponse {
-        if let Err(reason) = guard::check_navigation(&parts.headers) {
+        if let Err(reason) = self.config.guard.check_navigation(&parts.headers) {
             return for_browser(text(StatusCode::FORBIDDEN, reason));
         }
         let guard = &self.config.guard;

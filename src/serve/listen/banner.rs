@@ -42,7 +42,7 @@ pub struct Banner {
 pub(crate) struct BannerParts {
     pub(crate) site: PathBuf,
     pub(crate) machines: SocketAddr,
-    pub(crate) operators: SocketAddr,
+    pub(crate) operators: String,
     pub(crate) tftp: Result<(), String>,
     pub(crate) dhcp: bool,
     pub(crate) loaded_in: Duration,
@@ -76,7 +76,7 @@ impl Banner {
             loaded_in: parts.loaded_in,
             demonstration: parts.demonstration,
             machines: bases.of(None),
-            operators: format!("http://{}", parts.operators),
+            operators: parts.operators,
             tftp: parts.tftp,
             dhcp: parts.dhcp,
             first_node: site.nodes.keys().next().map(ToString::to_string),

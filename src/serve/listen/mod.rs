@@ -1,5 +1,6 @@
 //! The listeners: DHCP, TFTP and HTTP.
 
+pub(crate) mod operator_tls;
 pub(crate) mod sockets;
 pub(crate) mod banner;
 mod backlog;

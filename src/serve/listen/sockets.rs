@@ -1,13 +1,16 @@
 //! The sockets of a server, opened according to its settings.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use anyhow::Context;
 
 use crate::{
     model::ServerConfig,
     net::{
-        http::{self, Advertise, Guard, Limits, Listener},
+        http::{self, Advertise, Guard, Limits, Listener, tls::Tls},
         ports, tftp,
     },
     serve::Options,
@@ -21,6 +24,7 @@ pub(crate) struct Listeners {
     pub(crate) machines: Listener,
     pub(crate) operators: Listener,
     pub(crate) guard: Guard,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) advertise: Advertise,
     pub(crate) limits: Limits,
     /// The TFTP socket, or why it is not open.
@@ -32,6 +36,7 @@ impl Listeners {
         options: &Options,
         config: &ServerConfig,
         guard: Guard,
+        tls: Option<Tls>,
         warnings: &mut Vec<String>,
     ) -> anyhow::Result<Self> {
         let listen_addresses = listen_addresses(config)?;
@@ -65,7 +70,11 @@ impl Listeners {
         Ok(Listeners {
             machines,
             operators: listen(operator)?,
-            guard,
+            guard: match tls {
+                Some(_) => guard.with_tls(),
+                None => guard,
+            },
+            tls: tls.map(Arc::new),
             advertise: match options.throwaway {
                 true => Advertise::default(),
                 false => Advertise::parse(texts)?,

@@ -14,7 +14,10 @@ use crate::{
     },
     model::{PasswordHash, Repo, RepoName, Settings, Spanned, TaskName},
     render::{self, ExternalInputs, Library, RepoContents, TreeFile},
-    serve::reload::{loaders, protected},
+    serve::{
+        listen::operator_tls,
+        reload::{loaders, protected},
+    },
     site::{Diagnostic, Site, detect_repo},
 };
 
@@ -67,6 +70,7 @@ impl Lookup {
         let sources = self.sources(site, &mut outside, &mut diagnostics);
         read_files(site, library, &sources, &mut outside);
         diagnostics.extend(loaders::missing(&self.root, site));
+        diagnostics.extend(operator_tls::check(&self.root, &site.config.operator));
         (outside, diagnostics)
     }
 

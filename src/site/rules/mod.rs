@@ -9,8 +9,11 @@ mod repos;
 mod networks;
 mod policies;
 mod nodes;
+mod operator;
 mod unique;
 mod unused;
+
+pub(crate) use operator::unencrypted_operators;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -21,6 +24,7 @@ use super::{Diagnostic, FreeAddresses, Site};
 /// Returns a diagnostic for every mistake.
 pub(super) fn check(site: &Site) -> Vec<Diagnostic> {
     let mut check = SiteCheck::new(site);
+    check.operator();
     check.settings();
     check.repos();
     check.hooks();

@@ -241,6 +241,7 @@ impl Running {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let settings = OperatorListenerConfig {
             guard: Guard::new(&SecretText::new(OPERATOR_TOKEN)),
+            tls: None,
             limits: Limits::default(),
         };
         Running::start(listener, Fake::default(), |listener, fake, stop| {

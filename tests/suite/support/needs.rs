@@ -43,6 +43,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("netplan", "netplan.io"),
     ("nft", "nftables"),
     ("nsenter", "util-linux"),
+    ("openssl", "openssl"),
     ("strace", "strace"),
     ("unshare", "util-linux"),
     ("xorriso", "xorriso"),
