@@ -17,8 +17,14 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the same blocks are retransmitted before the transfer fails, after about 13 s without a packet from the
 /// client.
 const MAX_RETRANSMITS: u32 = 6;
-/// The same before the first acknowledgement. Until then the source address may be spoofed.
-const MAX_FIRST_RETRANSMITS: u32 = 4;
+/// The timeouts before the first acknowledgement. Until then the source address may be spoofed: it gets four packets, and its transfer
+/// takes a place for 2 s. A client that needs longer repeats its request.
+const FIRST_TIMEOUTS: [Duration; 4] = [
+    INITIAL_TIMEOUT,
+    Duration::from_millis(500),
+    Duration::from_millis(500),
+    Duration::from_millis(750),
+];
 
 #[derive(Debug)]
 pub struct Transfer {
@@ -188,7 +194,7 @@ impl Transfer {
         let max = if self.confirmed {
             MAX_RETRANSMITS
         } else {
-            MAX_FIRST_RETRANSMITS
+            FIRST_TIMEOUTS.len() as u32 - 1
         };
         if self.retransmits == max {
             let block = if self.negotiating { 0 } else { self.acked + 1 };
@@ -289,6 +295,9 @@ impl Transfer {
     /// The first timeout follows the round-trip time. Later ones leave the client time to erase flash memory or to
     /// reconnect.
     fn next_timeout(&self) -> Duration {
+        if !self.confirmed {
+            return FIRST_TIMEOUTS[self.retransmits as usize];
+        }
         let timeout = match self.retransmits {
             0 => self.timeout,
             count => self.timeout.max(INITIAL_TIMEOUT * (1 << count)),
@@ -461,15 +470,15 @@ mod tests {
             ..options(8, 4)
         };
         let cases = [
-            // An unconfirmed client gets five datagrams in all.
+            // An unconfirmed client gets four datagrams in all.
             (
                 Transfer::start(&NegotiatedOptions::default(), 9, START).0,
-                vec![250, 500, 1_000, 2_000, 4_000],
+                vec![250, 500, 500, 750],
                 without_reply(1),
             ),
             (
                 Transfer::start(&options(8, 4), 9, START).0,
-                vec![250, 500, 1_000, 2_000, 4_000],
+                vec![250, 500, 500, 750],
                 without_reply(0),
             ),
             (
