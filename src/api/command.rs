@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Mac;
+
 /// A command of an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -42,6 +44,8 @@ pub enum NodeCommand {
     },
     /// Powers off a machine that runs the microkernel.
     PowerOff {},
+    /// Confirms requests from the server's own host for these MACs: a program simulates the machine.
+    Simulate { macs: Vec<Mac> },
 }
 
 /// A command for the whole site.

@@ -312,6 +312,13 @@ mod tests {
                 "/api/v1/nodes/esx01/power-off",
                 "{}",
             ),
+            (
+                node(NodeCommand::Simulate {
+                    macs: vec![crate::model::Mac([0x52, 0x54, 0, 0, 0, 1])],
+                }),
+                "/api/v1/nodes/esx01/simulate",
+                r#"{"macs":["52:54:00:00:00:01"]}"#,
+            ),
             (site(SiteCommand::Pause {}), "/api/v1/pause", "{}"),
             (site(SiteCommand::Resume {}), "/api/v1/resume", "{}"),
             (

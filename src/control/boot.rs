@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use super::{
     BootFromDisk, Decision, NetworkBoot, SettingLayers, Transaction,
-    diagnosis::progress::Observation,
-    identity::{ambiguity::Ambiguity, identify::Identified},
+    identity::{ambiguity::Ambiguity, sender::Confirmation, unconfirmed::Unconfirmed},
     install::{blocked::Blocked, gate::Phase},
     request::dropped_values,
     volatile::LatestBoot,
@@ -25,90 +24,101 @@ impl Transaction<'_> {
     /// Decides a network boot. A [`Decision::Open`] is followed by [`Transaction::reserve`], then by [`Transaction::complete`]
     /// or [`Transaction::fail`].
     pub fn boot(&mut self, request: &NetworkBoot) -> Decision {
-        let identity = request.report.identity();
-        if self.is_ignored(request, &identity) {
+        if self.is_ignored(request) {
             return disk(request, LocalBoot::Auto, None);
         }
-        if let Some(why) = request.unconfirmed {
-            return self.refuse_unconfirmed(request, why);
-        }
-        let (id, node) = match self.identify(&identity) {
-            Identified::NoIdentity => {
-                return disk(request, LocalBoot::Auto, Some(Blocked::NoIdentity));
-            }
-            Identified::Ambiguous(id, reason) => return self.boot_ambiguous(request, id, reason),
-            Identified::Machine(id, node) => (id, node),
+        let Some(found) = self.identify(&request.report) else {
+            return disk(request, LocalBoot::Auto, Some(Blocked::NoIdentity));
         };
+        let confirmation = match self.confirm(&found, &request.report, &request.sender) {
+            Ok(confirmation) => confirmation,
+            Err(Unconfirmed::NoMac) => return self.boot_without_mac(request, &found),
+            Err(why) => return self.refuse_unconfirmed(request, &found, why),
+        };
+        let id = self.admit(&found, &request.report, confirmation);
+        if let Some(ambiguity) = found.ambiguity {
+            // The board of a machine that is confirmed shows later that it is the one that was installed from its other NIC.
+            let is_known = matches!(ambiguity, Ambiguity::OtherMachine { .. });
+            if let Some(id) = id.filter(|_| is_known && confirmation.is_confirmed()) {
+                self.learn_boot(id, found.node.as_ref(), &request.report);
+            }
+            return self.boot_ambiguous(request, id, ambiguity);
+        }
+        let Some(id) = id else {
+            return disk(request, LocalBoot::Auto, Some(Blocked::TooManyNew));
+        };
+        let id = match confirmation.is_confirmed() {
+            true => self.learn_boot(id, found.node.as_ref(), &request.report),
+            false => id,
+        };
+        self.boot_known(id, found.node.as_deref(), request, confirmation)
+    }
+
+    fn boot_known(
+        &mut self,
+        id: MachineId,
+        node: Option<&Node>,
+        request: &NetworkBoot,
+        confirmation: Confirmation,
+    ) -> Decision {
         if self.is_preparing(id) {
             return Decision::Preparing;
         }
+        if !self.counts(id, confirmation) && self.has_running_attempt(id) {
+            let blocked = Blocked::DiskFirst;
+            self.log_refusal(request, Some(id), &blocked);
+            return disk(request, self.local_boot(id, node), Some(blocked));
+        }
         self.on_script_request(id);
-        self.record_facts(id, request);
+        if confirmation.is_confirmed() || self.machine(id).is_due(node) {
+            self.record_facts(id, request);
+        }
         if let Some(decision) = self.latest_answer(id, request) {
             self.observe_boot(id, request, &decision);
             return decision;
         }
-        let decision = self.decide(id, node.as_deref(), request);
+        let decision = self.decide(id, node, request);
         if matches!(decision, Decision::ProbeAddresses(_)) {
             return decision;
         }
         if let Some(given) =
             boot_answer(&decision).filter(|_| !self.is_repeated_wait(id, request, &decision))
         {
-            self.record(
-                id,
-                MachineEvent::Boot {
-                    by: request.report.by,
-                    platform: request.report.platform,
-                    given,
-                },
-            );
+            self.record_boot(id, request, given);
+        }
+        if let (Confirmation::Claimed(Some(why)), Decision::Open(_) | Decision::Repeat { .. }) =
+            (confirmation, &decision)
+        {
+            self.remark_once(id, why.to_string());
         }
         self.store_latest_boot(id, request, &decision);
         self.observe_boot(id, request, &decision);
         decision
     }
 
+    /// Whether an installation is running or has failed, so that another boot may end it.
+    fn has_running_attempt(&self, id: MachineId) -> bool {
+        let open = self.machine(id).open();
+        open.is_some_and(|attempt| attempt.is_begun() || attempt.failed.is_some())
+    }
+
     /// Returns whether the machine is undeclared and its network ignores undeclared machines. Nothing is recorded about such a
     /// machine.
-    fn is_ignored(&self, request: &NetworkBoot, identity: &Identity) -> bool {
+    fn is_ignored(&self, request: &NetworkBoot) -> bool {
         let network = request
             .network
             .as_ref()
             .and_then(|name| self.snapshot.site.networks.get(name));
         let unknown = network.map(|network| network.body.effective().unknown);
-        unknown == Some(UndeclaredMode::Ignore) && self.is_new_undeclared(identity)
+        unknown == Some(UndeclaredMode::Ignore)
+            && self.is_new_undeclared(&self.identity(&request.report))
     }
 
     pub(crate) fn is_new_undeclared(&self, identity: &Identity) -> bool {
-        self.matches_no_declaration(identity) && self.server.machines_with(identity).is_empty()
-    }
-
-    pub(crate) fn matches_no_declaration(&self, identity: &Identity) -> bool {
         let declared = &self.snapshot.site.identities;
-        declared.by_mac(identity).is_empty() && declared.by_board(identity).is_empty()
-    }
-
-    fn boot_ambiguous(
-        &mut self,
-        request: &NetworkBoot,
-        id: Option<MachineId>,
-        reason: Ambiguity,
-    ) -> Decision {
-        let blocked = Blocked::Ambiguous(reason);
-        if let Some(id) = id {
-            let given = BootAnswer::Disk(blocked.to_string());
-            self.observe(id, Observation::Over);
-            self.record(
-                id,
-                MachineEvent::Boot {
-                    by: request.report.by,
-                    platform: request.report.platform,
-                    given,
-                },
-            );
-        }
-        disk(request, LocalBoot::Auto, Some(blocked))
+        declared.by_mac(identity).is_empty()
+            && declared.by_board(identity).is_empty()
+            && self.server.machines_with(identity).is_empty()
     }
 
     /// Records what the boot program reports about the machine as facts.

@@ -36,6 +36,8 @@ pub use delivery::{HookCall, RetryState};
 pub use dhcp::respond::{FailedFetch, Fetched, ReceivedQuery};
 pub use diagnosis::causes::Diagnosis;
 pub use identity::ambiguity::Ambiguity;
+pub(crate) use identity::naming::name_of;
+pub use identity::sender::{Sender, SenderLink};
 pub use identity::unconfirmed::Unconfirmed;
 pub use install::binding::{Bound, NoAddress, SettingLayers, Unbound};
 pub use install::blocked::{Blocked, Protection};

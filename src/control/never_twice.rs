@@ -2,8 +2,10 @@
 //!
 //! One simulated machine goes through every sequence of events up to a depth. The test tracks what is true of the
 //! machine: when its disk was wiped, and which of its reports reached the server. It judges every served installer
-//! by that only, never by the server's state. Equivalent states are explored once.
+//! by that only, never by the server's state. Equivalent states are explored once. In each of them a hostile host tries to
+//! change the machine.
 
+mod hostile;
 mod life;
 mod machine;
 mod steps;
@@ -25,6 +27,8 @@ enum Fault {
     RetryAtAnyBoot,
     /// Every answer to an ARP probe is treated as the machine's own.
     AnyMacIsOwn,
+    /// Requests of a hostile host are treated as confirmed.
+    EverySenderIsTrusted,
 }
 
 /// Whether the machine's address is on a link of this host, where another host may use it.
@@ -157,11 +161,11 @@ fn explore(fault: Fault, link: SimulatedLink, depth: usize) -> Exploration {
     };
     let mut explored = BTreeSet::new();
     let mut frontier: Vec<(Life, Vec<&str>)> = vec![(simulation.begin(), Vec::new())];
-    for _ in 0..depth {
+    for step in 1..=depth {
         let mut next = Vec::new();
         for (life, story) in &frontier {
-            for (step, text) in STEPS {
-                let Some(result) = simulation.step(life, step) else {
+            for (event, text) in STEPS {
+                let Some(result) = simulation.step(life, event) else {
                     continue;
                 };
                 let story = || story.iter().copied().chain([text]).collect::<Vec<_>>();
@@ -174,6 +178,14 @@ fn explore(fault: Fault, link: SimulatedLink, depth: usize) -> Exploration {
                         let served = life.machine.runs.is_some_and(|run| !run.read);
                         outcome.served += usize::from(served);
                         if explored.insert(life.key()) {
+                            // The last step only checks what the machine itself gets.
+                            if step < depth
+                                && let Err(violation) = simulation.attacked(&life)
+                            {
+                                let story = story().join(", ");
+                                outcome.story = Some(format!("{story}; {violation}"));
+                                return outcome;
+                            }
                             next.push((life, story()));
                         }
                     }
@@ -215,6 +227,7 @@ fn injected_faults_are_found_with_a_short_story() {
         (Fault::HistoryByName, SimulatedLink::NotLocal),
         (Fault::RetryAtAnyBoot, SimulatedLink::NotLocal),
         (Fault::AnyMacIsOwn, SimulatedLink::OnLink),
+        (Fault::EverySenderIsTrusted, SimulatedLink::NotLocal),
     ] {
         let story = explore(fault, link, DEPTH).story;
         let story = story.unwrap_or_else(|| panic!("{fault:?} is not found"));

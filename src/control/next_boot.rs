@@ -34,6 +34,9 @@ impl Transaction<'_> {
         if let Some(blocked) = self.barred(machine, node) {
             return NextBoot::Blocked(blocked);
         }
+        if let Some(ambiguity) = node.and_then(|node| self.shared_history(node)) {
+            return NextBoot::Blocked(Blocked::Ambiguous(ambiguity));
+        }
         let Some((id, machine)) = id.zip(machine) else {
             return self.first_boot(node).unwrap_or_else(NextBoot::Blocked);
         };
@@ -79,8 +82,10 @@ impl Transaction<'_> {
             Some(_) if self.server.state.paused => Err(Blocked::Paused),
             Some(_) => {
                 let blocked = self.image_unverified(bound.repo.as_ref());
-                let blocked =
-                    blocked.or_else(|| self.rate_limited(self.reserved_by_others(None).count()));
+                let others = self.reserved_by_others(None);
+                let announced = others.filter(|opening| self.is_declared(opening.machine));
+                let announced = announced.count();
+                let blocked = blocked.or_else(|| self.rate_limited(true, announced));
                 blocked.map_or(Ok(NextBoot::Installer), Err)
             }
         }

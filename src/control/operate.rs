@@ -1,13 +1,16 @@
 //! The commands of operators, and how a machine is found by its name.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::Transaction;
+use super::{Transaction, identity::learn::MAX_NICS};
 use crate::{
     api::{Command, MarkedState, NodeCommand, SiteCommand},
     journal::{HoldCause, MachineEvent, MachineId, SiteEvent, installs_of},
-    model::{Mac, Node},
+    model::{Mac, Node, SmallSet},
 };
+
+/// How long a simulated machine is confirmed.
+const SIMULATION: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Why a command is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,9 +42,13 @@ impl Transaction<'_> {
     }
 
     fn operate_node(&mut self, name: &str, command: &NodeCommand) -> Result<String, CommandError> {
-        let (id, node) = self
-            .find(name)
-            .ok_or_else(|| CommandError::UnknownNode(name.into()))?;
+        let found = match (self.find(name), name.parse::<Mac>()) {
+            (Some(found), _) => found,
+            // A machine that never booted can be simulated too.
+            (None, Ok(_)) if matches!(command, NodeCommand::Simulate { .. }) => (None, None),
+            (None, _) => return Err(CommandError::UnknownNode(name.into())),
+        };
+        let (id, node) = found;
         match command {
             NodeCommand::Reinstall {} => self.reinstall(name, id, node),
             NodeCommand::PowerOff {} => self.power_off(name, id),
@@ -64,6 +71,7 @@ impl Transaction<'_> {
                 self.record_command(id, node.as_ref(), MachineEvent::Marked { installs });
                 Ok(format!("{name} counts as installed"))
             }
+            NodeCommand::Simulate { macs } => Ok(self.simulate(name, id, macs)),
             NodeCommand::Release {} => {
                 let id =
                     self.record_command(id, node.as_ref(), MachineEvent::Released { cause: None });
@@ -75,6 +83,27 @@ impl Transaction<'_> {
                 Ok(format!("{name} is released; {next}"))
             }
         }
+    }
+
+    /// Treats requests from the server's own host as those of these NICs for a while.
+    fn simulate(&mut self, name: &str, id: Option<MachineId>, macs: &[Mac]) -> String {
+        let now = self.now.mono;
+        let simulated = &mut self.server.volatile.simulated;
+        simulated.retain(|_, since| now.since(*since) < SIMULATION);
+        simulated.extend(macs.iter().take(MAX_NICS).map(|mac| (*mac, now)));
+        if let Some(id) = id {
+            let text = "an operator simulates this machine on the server's host".into();
+            self.record(id, MachineEvent::Remark { text });
+        }
+        format!("requests from the server's host count as those of {name} for two hours")
+    }
+
+    /// Returns the NICs of simulated machines.
+    pub fn simulated(&self) -> SmallSet<Mac> {
+        let now = self.now.mono;
+        let simulated = self.server.volatile.simulated.iter();
+        let current = simulated.filter(|(_, since)| now.since(**since) < SIMULATION);
+        current.map(|(mac, _)| *mac).collect()
     }
 
     /// Releases every machine that is held because an edit affected many.

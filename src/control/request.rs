@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::{identity::unconfirmed::Unconfirmed, install::blocked::Blocked};
+use super::{identity::sender::Sender, install::blocked::Blocked};
 use crate::{
     journal::{AttemptId, MachineId},
     model::{
@@ -46,8 +46,8 @@ pub struct NetworkBoot {
     pub from: Option<IpAddr>,
     /// Reported values that could not be parsed and were dropped.
     pub dropped: Vec<String>,
-    /// Why the reported MAC is not confirmed, if so. Such a request is refused.
-    pub unconfirmed: Option<Unconfirmed>,
+    /// Where the request comes from.
+    pub sender: Sender,
 }
 
 /// The answer to a network boot.
@@ -138,15 +138,15 @@ pub(crate) fn dropped_values(dropped: &[String]) -> Option<String> {
 }
 
 impl Report {
-    /// Returns the reported identity. Placeholder values of vendors do not count.
+    /// Returns the MAC of the NIC that boots.
+    pub(crate) fn boot_mac(&self) -> Option<Mac> {
+        self.macs.first().copied().filter(|mac| mac.is_unicast())
+    }
+
+    /// Returns the reported identity: the NIC that boots, and the board. Placeholder values of vendors do not count.
     pub(crate) fn identity(&self) -> Identity {
         Identity {
-            mac: self
-                .macs
-                .iter()
-                .copied()
-                .filter(|mac| mac.is_unicast())
-                .collect(),
+            mac: self.boot_mac().into_iter().collect(),
             serial: self
                 .serial
                 .as_deref()

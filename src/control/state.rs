@@ -44,6 +44,8 @@ pub(crate) struct MachineIndex {
     pub(crate) asset: HashMap<Asset, SmallSet<MachineId>>,
     pub(crate) name: HashMap<NodeName, SmallSet<MachineId>>,
     pub(crate) token: HashMap<UrlToken, AttemptId>,
+    /// The tokens of boot scripts that try the disk first.
+    pub(crate) no_disk: HashMap<UrlToken, AttemptId>,
     /// Machines that may run the microkernel: all undeclared or not installed ones, and those that got it as a boot
     /// answer.
     check_in: HashMap<UrlToken, MachineId>,
@@ -70,6 +72,7 @@ impl ServerState {
             asset: HashMap::new(),
             name: HashMap::new(),
             token: HashMap::new(),
+            no_disk: HashMap::new(),
             check_in: HashMap::new(),
             lease: HashMap::new(),
             undeclared: undeclared(&state),
@@ -92,7 +95,9 @@ impl ServerState {
             let token = index.key.check_in(*merged);
             index.check_in.insert(token, *merged);
         }
-        volatile.attempts.opened = state.opened.iter().map(|at| now.earlier(*at)).collect();
+        let times = |opened: &[Timestamp]| opened.iter().map(|at| now.earlier(*at)).collect();
+        volatile.attempts.opened = times(&state.opened);
+        volatile.attempts.opened_undeclared = times(&state.opened_undeclared);
         ServerState {
             state,
             index,
@@ -183,11 +188,16 @@ impl ServerState {
 
     fn index_attempt(&mut self, id: AttemptId, revision: Option<&Revision>, now: Now) {
         self.index.token.insert(self.index.key.token(id), id);
+        self.index.no_disk.insert(self.index.key.no_disk(id), id);
         self.volatile.microkernels.rebooting.remove(&id.machine);
         let attempts = &mut self.volatile.attempts;
         attempts.since.insert(id.machine, now.mono);
         attempts.rendered.insert(id.machine, revision.cloned());
-        attempts.opened.push_back(now.mono);
+        let machine = self.state.machine(id.machine);
+        match machine.is_some_and(|machine| machine.node.is_some()) {
+            true => attempts.opened.push_back(now.mono),
+            false => attempts.opened_undeclared.push_back(now.mono),
+        }
     }
 
     fn index_lease(&mut self, line: &JournalLine) {
@@ -226,6 +236,11 @@ impl ServerState {
         let by_asset = find(&self.index.asset, &identity.asset);
         let all = by_mac.chain(by_serial).chain(by_uuid).chain(by_asset);
         all.copied().collect()
+    }
+
+    /// Returns the token with which a boot script reports that the disk of an attempt does not boot.
+    pub fn no_disk_token(&self, attempt: AttemptId) -> UrlToken {
+        self.index.key.no_disk(attempt)
     }
 
     /// Returns the token of an attempt.
@@ -290,6 +305,7 @@ impl MachineIndex {
         });
         for attempt in own.chain(machine.attempts.iter().map(|attempt| attempt.id)) {
             self.token.insert(self.key.token(attempt), attempt);
+            self.no_disk.insert(self.key.no_disk(attempt), attempt);
         }
     }
 

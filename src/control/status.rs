@@ -47,6 +47,7 @@ impl Transaction<'_> {
         let reason = reason.or_else(|| unwritable.filter(|_| waits).cloned());
         let reason = self.with_diagnosis(machine, state, reason);
         let reason = reason.or_else(|| self.microkernel_hint(machine?, state));
+        let reason = reason.or_else(|| Some(self.shared_history(node?)?.to_string()));
         let identity = machine.map(|machine| &machine.identity);
         NodeStatus {
             name: name_of(machine, node),
@@ -241,12 +242,13 @@ fn macs(machine: Option<&Machine>, node: Option<&Node>) -> Vec<Mac> {
         .flat_map(|node| node.macs())
         .map(|mac| mac.value);
     let mut macs: Vec<Mac> = declared.collect();
-    for mac in machine
+    let boot = machine.and_then(Machine::boot_mac);
+    let identity = machine
         .into_iter()
-        .flat_map(|machine| &machine.identity.mac)
-    {
-        if !macs.contains(mac) {
-            macs.push(*mac);
+        .flat_map(|machine| &machine.identity.mac);
+    for mac in boot.into_iter().chain(identity.copied()) {
+        if !macs.contains(&mac) {
+            macs.push(mac);
         }
     }
     macs

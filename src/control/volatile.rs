@@ -25,12 +25,15 @@ pub(crate) struct VolatileState {
     /// For new machine numbers.
     pub(super) seed: u64,
     pub(crate) boots: RecentBoots,
+    pub(crate) discovery: DiscoveryRateLimit,
     pub(crate) attempts: AttemptTimes,
     pub(crate) deadlines: RunningDeadlines,
     pub(crate) progress: ObservedBoots,
     pub(crate) dhcp: DhcpOffers,
     pub(crate) addresses: ProbedAddresses,
     pub(crate) microkernels: RunningMicrokernels,
+    /// The NICs of simulated machines, and since when.
+    pub(crate) simulated: BTreeMap<Mac, MonotonicTime>,
     /// Repos whose image is not verified, each with the reason.
     pub(crate) unverified: BTreeMap<RepoName, String>,
     /// Remarks that a machine's log has already.
@@ -46,6 +49,12 @@ pub(crate) struct RecentBoots {
     pub(crate) latest: MachineMap<Box<LatestBoot>>,
     /// When a machine that was installing was last sent to its disk, and in which attempt.
     pub(crate) disk_tried: MachineMap<(u32, MonotonicTime)>,
+    /// When a packet from a machine's MAC showed that it boots, since its latest boot.
+    pub(crate) announced: MachineMap<MonotonicTime>,
+    /// When a machine's log last named a refused or ambiguous request.
+    pub(crate) refused: MachineMap<MonotonicTime>,
+    /// The same for all machines that are not known.
+    pub(crate) refused_unknown: Option<MonotonicTime>,
 }
 
 /// A network boot and its answer.
@@ -59,8 +68,10 @@ pub(crate) struct LatestBoot {
 /// When attempts were opened, and with which site.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct AttemptTimes {
-    /// When the attempts of the last hour were opened.
+    /// When the attempts of declared machines were opened.
     pub(crate) opened: VecDeque<MonotonicTime>,
+    /// When those of undeclared machines were opened.
+    pub(crate) opened_undeclared: VecDeque<MonotonicTime>,
     /// When each open attempt was opened. Its documents are served for a limited time from then on.
     pub(crate) since: MachineMap<MonotonicTime>,
     /// By which revision each open attempt's documents were rendered.
@@ -146,10 +157,9 @@ pub(crate) struct DhcpOffers {
     pub(crate) pools: BTreeMap<NetworkName, (MonotonicTime, AddressPool)>,
     /// When the leases of this run end. The journal has later times: see `lease`.
     pub(crate) ends: BTreeMap<Ipv4Addr, Timestamp>,
-    pub(crate) discovery: DiscoveryRateLimit,
 }
 
-/// Limits how many undeclared machines become known by DHCP.
+/// Limits how many undeclared machines become known.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct DiscoveryRateLimit {
     /// One less each second.
@@ -191,12 +201,14 @@ impl VolatileState {
         VolatileState {
             seed,
             boots: RecentBoots::default(),
+            discovery: DiscoveryRateLimit::default(),
             attempts: AttemptTimes::default(),
             deadlines: RunningDeadlines::default(),
             progress: ObservedBoots::default(),
             dhcp: DhcpOffers::default(),
             addresses: ProbedAddresses::default(),
             microkernels: RunningMicrokernels::default(),
+            simulated: BTreeMap::new(),
             unverified: BTreeMap::new(),
             remarked: BTreeSet::new(),
             reports: ReportBudgets::default(),
@@ -208,6 +220,8 @@ impl VolatileState {
     pub(super) fn forget(&mut self, id: MachineId) {
         self.boots.latest.remove(id);
         self.boots.disk_tried.remove(id);
+        self.boots.announced.remove(id);
+        self.boots.refused.remove(id);
         self.attempts.since.remove(id);
         self.attempts.rendered.remove(id);
         self.attempts.preparing.remove(&id);

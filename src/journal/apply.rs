@@ -17,7 +17,11 @@ impl Machine {
             self.last = at;
         }
         match event {
-            M::Seen { identity } => self.identity.add(identity),
+            M::Seen { identity, boot } => {
+                self.identity.add(identity);
+                self.boot_mac = self.boot_mac.or(*boot);
+            }
+            M::Nics { macs } => self.nics = macs.clone(),
             M::Named {
                 node,
                 identity,
@@ -54,7 +58,7 @@ impl Machine {
             M::Reinstall {} => self.on_reinstall(at),
             M::Marked { installs } => self.on_marked(*installs, at),
             // `JournalState` applies them.
-            M::Merged { .. } | M::Forgotten { .. } => {}
+            M::Merged { .. } | M::Forgotten { .. } | M::Shared { .. } => {}
             // These change at most the latest activity.
             M::Dropped { .. } | M::Dhcp { .. } | M::Fetched { .. } | M::Unfetched { .. } => {}
             M::Boot { .. } | M::HandOut { .. } | M::DeadToken { .. } => {}

@@ -11,7 +11,7 @@ use strum::VariantNames;
 use super::{BootAnswer, DhcpOutcome, HoldCause, LogLevel, MachineId, Stage};
 use crate::model::{
     BootProgram, Facts, Identity, LifecycleEvent, Mac, NodeName, Platform, PolicyName, Recipient,
-    RepoName, TaskName, Timestamp,
+    RepoName, SmallSet, TaskName, Timestamp,
 };
 
 /// Something that has happened.
@@ -33,11 +33,18 @@ pub enum Event {
 )]
 #[strum(serialize_all = "kebab-case")]
 pub enum MachineEvent {
-    /// The machine reported an identity that its history did not have.
+    /// The machine has identities that its history did not have: at its first request, or in a confirmed report.
     Seen {
         /// The new identities.
         identity: Identity,
+        /// The MAC of the NIC that it boots from, if the history had none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot: Option<Mac>,
     },
+    /// The MACs that the machine listed in a confirmed report. They do not identify it.
+    Nics { macs: SmallSet<Mac> },
+    /// Another machine reported the same MAC first, so it does not identify this one.
+    Shared { mac: Mac },
     /// The history belongs to this declaration from now on.
     Named {
         /// The declaration.

@@ -47,6 +47,8 @@ impl Event {
             Machine(M::Seen { .. } | M::Named { .. } | M::Facts { .. }) => {
                 (true, Normal, false, Decides)
             }
+            Machine(M::Nics { .. }) => (false, Normal, false, Decides),
+            Machine(M::Shared { .. }) => (true, Normal, true, Decides),
             Machine(M::Merged { .. } | M::Bound { .. } | M::Attempt { .. }) => {
                 (true, Normal, true, Decides)
             }

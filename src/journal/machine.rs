@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{Attempt, AttemptId, HoldCause, MachineId};
-use crate::model::{EffectiveNode, Facts, Identity, Node, NodeName, PolicyName, Timestamp};
+use crate::model::{
+    EffectiveNode, Facts, Identity, Mac, Node, NodeName, PolicyName, SmallSet, Timestamp,
+};
 
 /// What determines what a machine gets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,8 +22,15 @@ pub struct Binding {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Machine {
     pub id: MachineId,
-    /// Every identity that it has reported, or that its declaration has.
+    /// What identifies it: the MACs of the NIC that it boots from and of permanent NICs that no other machine has reported, the
+    /// identities of its board, and what its declarations have.
     pub identity: Identity,
+    /// The MAC of the NIC that it booted from first. An undeclared machine has its name.
+    #[serde(default)]
+    pub boot_mac: Option<Mac>,
+    /// The MACs that it listed in its latest confirmed report.
+    #[serde(default)]
+    pub nics: SmallSet<Mac>,
     pub facts: Facts,
     /// The latest declaration of the machine. A policy for undeclared machines never binds a machine that had a declaration.
     pub node: Option<NodeName>,
@@ -68,6 +77,8 @@ impl Machine {
         Machine {
             id,
             identity: Identity::default(),
+            boot_mac: None,
+            nics: SmallSet::default(),
             facts: Facts::default(),
             node: None,
             took_over: None,
@@ -85,6 +96,23 @@ impl Machine {
             last: at,
             since: at,
         }
+    }
+
+    /// Returns the MAC of the NIC that it boots from, as far as that is known.
+    pub fn boot_mac(&self) -> Option<Mac> {
+        self.boot_mac.or_else(|| self.identity.mac.first().copied())
+    }
+
+    /// Returns every MAC that is known to be of one of its NICs.
+    pub fn all_macs(&self) -> SmallSet<Mac> {
+        let reported = self.facts.nics.iter().flatten().map(|nic| nic.mac);
+        let listed = self.nics.iter().chain(&self.identity.mac).copied();
+        listed.chain(reported).collect()
+    }
+
+    /// Returns whether anything ever determined what it gets, or was installed on it.
+    pub fn was_bound(&self) -> bool {
+        self.binding.is_some() || self.opened > 0 || self.installed
     }
 
     pub fn newest(&self) -> Option<&Attempt> {

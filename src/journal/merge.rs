@@ -7,6 +7,8 @@ impl Machine {
     /// been installed since, under this history.
     pub fn merge(&mut self, other: Machine) {
         self.identity.add(&other.identity);
+        self.boot_mac = self.boot_mac.or(other.boot_mac);
+        self.nics.extend(other.nics.iter().copied());
         let mut facts = other.facts;
         facts.update(std::mem::take(&mut self.facts));
         self.facts = facts;

@@ -20,10 +20,16 @@ pub struct JournalState {
     pub machines: MachineMap<Box<Machine>>,
     /// The machines that were merged into another one, each with that machine.
     pub merged: BTreeMap<MachineId, MachineId>,
+    /// The MACs that several machines have reported, which identify no further one.
+    #[serde(default)]
+    pub shared: BTreeSet<Mac>,
     /// The machines that are bound to each policy, for `max-count`.
     pub bound: BTreeMap<PolicyName, BTreeSet<MachineId>>,
-    /// The times at which the latest attempts were opened, for the limit per hour.
+    /// The times at which the latest attempts of declared machines were opened, for the limit per hour.
     pub opened: Vec<Timestamp>,
+    /// The same for undeclared machines, which have a limit of their own.
+    #[serde(default)]
+    pub opened_undeclared: Vec<Timestamp>,
     /// The leases of every network's range. An expired lease is kept, so that its NIC gets the same address again.
     #[serde(default)]
     pub leases: BTreeMap<Ipv4Addr, Lease>,
@@ -137,10 +143,17 @@ impl JournalState {
             MachineEvent::Merged { into } => return self.merge(id, self.resolve(*into)),
             MachineEvent::Forgotten { .. } => return self.forget(id),
             MachineEvent::Bound { policy, .. } => self.bind(id, policy.as_ref()),
+            MachineEvent::Shared { mac } => drop(self.shared.insert(*mac)),
             MachineEvent::Attempt { .. } => {
-                self.opened.push(at);
-                let surplus = self.opened.len().saturating_sub(MAX_OPENED);
-                self.opened.drain(..surplus);
+                let machine = self.machines.get(id);
+                let is_declared = machine.is_some_and(|machine| machine.node.is_some());
+                let opened = match is_declared {
+                    true => &mut self.opened,
+                    false => &mut self.opened_undeclared,
+                };
+                opened.push(at);
+                let surplus = opened.len().saturating_sub(MAX_OPENED);
+                opened.drain(..surplus);
             }
             // The other events change only the machine.
             _ => {}

@@ -86,7 +86,7 @@ effective! {
         "stp" stp: bool = false,
     }
     "[http]" HttpConfig => EffectiveHttp {
-        "confirm-neighbour" confirm_neighbour: ConfirmNeighbour = ConfirmNeighbour::Log,
+        "confirm-neighbour" confirm_neighbour: ConfirmNeighbour = ConfirmNeighbour::Auto,
     }
     "[operator]" OperatorConfig => EffectiveOperator {
         "listen" listen: String = "127.0.0.1:8067",

@@ -106,6 +106,23 @@ pub struct NicFact {
     /// The switch and port at the other end (LLDP).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lldp: Option<String>,
+    /// The kernel's name of the bus: `pci`, `usb`, `virtio`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bus: Option<String>,
+    /// Whether it is a virtual function of another NIC (SR-IOV).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub virtual_function: bool,
+    /// Whether its MAC is not the one that it was made with: random, copied from another NIC, or set by software.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub random_address: bool,
+}
+
+impl NicFact {
+    /// Returns whether its MAC stays with the machine. USB NICs belong to a BMC, a dock or an adapter.
+    pub fn is_permanent(&self) -> bool {
+        let is_built_in = self.bus.as_deref().is_some_and(|bus| bus != "usb");
+        is_built_in && !self.virtual_function && !self.random_address
+    }
 }
 
 /// A disk.

@@ -54,8 +54,8 @@ pub use name::{
 pub use revision::Revision;
 pub use secret::{HashKind, PasswordHash, SecretText};
 pub use server::{
-    ConfirmNeighbour, DhcpConfig, HttpConfig, JournalConfig, LimitsConfig, OperatorConfig,
-    PathsConfig, RunConfig, ServerConfig, TftpConfig,
+    ConfirmNeighbour, DhcpConfig, HttpConfig, IdentityConfig, JournalConfig, LimitsConfig,
+    OperatorConfig, PathsConfig, RunConfig, ServerConfig, TftpConfig,
 };
 pub use settings::{AddressSource, BootOrder, Deadlines, LocalBoot, Settings, User, Vars};
 pub use small_set::SmallSet;

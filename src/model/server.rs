@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, List, Spanned, TimeSpan};
+use super::{ByteSize, List, Mac, Spanned, Subnet, TimeSpan};
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
@@ -28,6 +28,7 @@ tables! {
         dhcp: DhcpConfig,
         tftp: TftpConfig,
         paths: PathsConfig,
+        identity: IdentityConfig,
         limits: LimitsConfig,
         journal: JournalConfig,
         run: RunConfig,
@@ -40,6 +41,17 @@ tables! {
         advertise: Option<List<String>>,
         /// Whether a reported MAC address is compared with the kernel's neighbour table.
         confirm_neighbour: Option<Spanned<ConfirmNeighbour>>,
+        /// The subnets of machines besides those of the declared networks.
+        allow_from: Option<List<Subnet>>,
+        /// The names by which machines address the server, besides its addresses.
+        names: Option<List<String>>,
+    }
+    /// `[identity]`: what does not identify a machine.
+    IdentityConfig {
+        /// MACs that several machines have, such as that of a network adapter that is used for installations.
+        ignore_macs: Option<List<Mac>>,
+        /// Kernel drivers of NICs that do not identify a machine.
+        ignore_drivers: Option<List<String>>,
     }
     /// `[operator]`: the listener for operators.
     OperatorConfig {
@@ -106,10 +118,26 @@ tables! {
     }
 }
 
+impl IdentityConfig {
+    pub fn ignores_mac(&self, mac: Mac) -> bool {
+        let ignored = self.ignore_macs.iter().flat_map(List::values);
+        ignored.into_iter().any(|ignored| *ignored == mac)
+    }
+
+    pub fn ignores_driver(&self, driver: Option<&str>) -> bool {
+        let ignored = self.ignore_drivers.iter().flat_map(List::values);
+        ignored
+            .into_iter()
+            .any(|ignored| Some(ignored.as_str()) == driver)
+    }
+}
+
 /// What happens if the kernel's neighbour table does not confirm a reported MAC address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConfirmNeighbour {
+    /// `Strict` for machines on the links of this host, `Log` for those behind a router.
+    Auto,
     /// It is logged.
     Log,
     /// The machine gets no token.

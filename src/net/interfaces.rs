@@ -1,8 +1,11 @@
 //! The network interfaces of this host.
 
-use std::{io, net::Ipv4Addr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
 
 use crate::model::Mac;
@@ -70,6 +73,22 @@ pub fn interfaces() -> io::Result<Vec<Interface>> {
         }
     }
     Ok(list)
+}
+
+/// Returns whether an address is in a subnet of one of this host's interfaces.
+pub fn is_connected(ip: IpAddr) -> io::Result<bool> {
+    let mut addresses = getifaddrs()?.filter_map(|entry| {
+        let (address, mask) = (entry.address?, entry.netmask?);
+        if let (Some(ip), Some(mask)) = (address.as_sockaddr_in(), mask.as_sockaddr_in()) {
+            let net = Ipv4Net::with_netmask(ip.ip(), mask.ip());
+            return net.ok().map(IpNet::V4);
+        }
+        let (ip, mask) = (address.as_sockaddr_in6()?, mask.as_sockaddr_in6()?);
+        let net = Ipv6Net::with_netmask(ip.ip(), mask.ip());
+        net.ok().map(IpNet::V6)
+    });
+    let is_link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    Ok(is_link_local || addresses.any(|net| net.contains(&ip)))
 }
 
 #[cfg(test)]

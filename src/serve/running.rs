@@ -15,6 +15,7 @@ use crate::{
         watch::{ObservedSite, SiteWatch},
     },
     journal::SiteEvent,
+    model::List,
     net::{
         http::{self, MachineListenerConfig, OperatorListenerConfig, Stop, tls::Tls},
         tftp,
@@ -128,8 +129,10 @@ impl Running {
             parts.site_changes,
         );
         background.push(tokio::spawn(follow));
+        let names = engine.started_with.http.names.iter();
         let machine_config = MachineListenerConfig {
             advertise: listeners.advertise,
+            names: names.flat_map(List::values).cloned().collect(),
             limits: listeners.limits,
         };
         if let Some(tls) = &listeners.tls {

@@ -1,7 +1,7 @@
 //! Logs the events of the journal.
 
 use crate::{
-    control::ServerState,
+    control::{ServerState, name_of},
     journal::{JournalLine, describe},
 };
 
@@ -12,12 +12,6 @@ pub(crate) fn log(line: &JournalLine, server: &ServerState) {
     }
     let described = describe(line);
     let machine = line.machine.and_then(|id| server.state.machine(id));
-    let name = machine.map_or_else(String::new, |machine| {
-        let mac = machine.identity.mac.first();
-        machine.node.as_ref().map_or_else(
-            || mac.map_or_else(|| machine.id.to_string(), |mac| mac.hyphens()),
-            ToString::to_string,
-        )
-    });
+    let name = name_of(machine, None);
     tracing::info!(target: "bootwright::event", "{name:<12}  {:<10} {}", described.kind, described.detail);
 }

@@ -100,6 +100,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         server,
         snapshot: chosen.snapshot.clone(),
         demonstration: owner == StateOwner::Demonstration,
+        trusts_loopback: owner == StateOwner::Demonstration || options.throwaway,
         started_with: config.clone(),
     }));
     begin(&engine, &chosen, owner, &mut warnings).await?;

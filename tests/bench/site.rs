@@ -13,6 +13,11 @@ const FIRST: u32 = Ipv4Addr::new(198, 18, 1, 0).to_bits();
 const CONFIG: &str = r#"
 site-id = "benchmark"
 
+# The simulated machines are programs of this host.
+[http]
+allow-from = "127.0.0.0/8"
+confirm-neighbour = "off"
+
 [dhcp]
 enabled = false
 

@@ -32,7 +32,8 @@ fn strict_then_log_then_off() {
     };
     let start = |mode: &str| {
         let site = TestSite::new(2);
-        let config = format!("[http]\nconfirm-neighbour = \"{mode}\"\n");
+        let config =
+            format!("[http]\nconfirm-neighbour = \"{mode}\"\nallow-from = \"198.51.100.0/24\"\n");
         site.write("bootwright.toml", &config);
         let listen = SocketAddr::new(SERVER.parse().unwrap(), 0);
         let server = Server::listening(&site, listen);
@@ -71,6 +72,14 @@ fn strict_then_log_then_off() {
             .contains("installing n02.lab.example")
     );
     assert!(!fetch(address, &boot_path(2)).contains("/t/"));
+    server.stop();
+
+    // The default refuses it too, because the machine is on a link of this host.
+    let (_site, server) = start("auto");
+    let script = fetch(server.machines.address(), &boot_path(2));
+    assert!(script.contains(refused), "{script}");
+    let script = fetch(server.machines.address(), &boot_path(1));
+    assert!(script.contains("installing n01.lab.example"), "{script}");
     server.stop();
 
     let (_site, mut server) = start("log");

@@ -10,10 +10,10 @@ use std::{
 use bootwright::{
     control::Diagnosis,
     model::{
-        self, Bond, Bridge, Deadlines, DhcpConfig, DiskSelector, HookBody, HttpConfig, Interface,
-        JournalConfig, LimitsConfig, NetworkBody, NodeBody, OperatorConfig, PathsConfig, Repo,
-        RepoBody, Route, Rule, RunConfig, ServerConfig, Settings, TagBody, TftpConfig, TimeSpan,
-        User, Vlan,
+        self, Bond, Bridge, Deadlines, DhcpConfig, DiskSelector, HookBody, HttpConfig,
+        IdentityConfig, Interface, JournalConfig, LimitsConfig, NetworkBody, NodeBody,
+        OperatorConfig, PathsConfig, Repo, RepoBody, Route, Rule, RunConfig, ServerConfig,
+        Settings, TagBody, TftpConfig, TimeSpan, User, Vlan,
     },
     site::{self, Diagnostic, LoadCache, Site, SiteFiles, fields_of},
 };
@@ -85,7 +85,7 @@ const LINKS: [&str; 4] = ["interface", "bond", "vlan", "bridge"];
 
 #[test]
 fn every_key_is_documented_and_every_documented_key_exists() {
-    let objects: [(&str, &[&str]); 25] = [
+    let objects: [(&str, &[&str]); 26] = [
         ("defaults", fields_of::<Settings>()),
         ("repo", fields_of::<RepoBody>()),
         ("network", fields_of::<NetworkBody>()),
@@ -109,6 +109,7 @@ fn every_key_is_documented_and_every_documented_key_exists() {
         ("[dhcp]", fields_of::<DhcpConfig>()),
         ("[tftp]", fields_of::<TftpConfig>()),
         ("[paths]", fields_of::<PathsConfig>()),
+        ("[identity]", fields_of::<IdentityConfig>()),
         ("[limits]", fields_of::<LimitsConfig>()),
         ("[journal]", fields_of::<JournalConfig>()),
         ("[run]", fields_of::<RunConfig>()),

@@ -71,17 +71,17 @@ async fn no_path_leads_out_of_a_repo_or_an_attempt() {
 async fn an_invalid_request_is_refused_with_a_body() {
     let server = machines();
     let huge = format!(
-        "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n",
         "x".repeat(100_000)
     );
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(500));
     let long = format!(
-        "GET /boot?serial={} HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /boot?serial={} HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "x".repeat(100_000)
     );
     for (request, expected) in [
-        ("GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n", 400),
+        ("GET /\0 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400),
         ("GET  / HTTP/9.9\r\n\r\n", 400),
         ("\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n", 400),
@@ -90,19 +90,27 @@ async fn an_invalid_request_is_refused_with_a_body() {
         (&many, 431),
         (&long, 431),
         (
-            "TRACE / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            "TRACE / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
             404,
         ),
         (
-            "DELETE /boot HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            "DELETE /boot HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
             405,
         ),
         (
-            "CONNECT evil.example:443 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-            404,
+            "CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+            421,
         ),
         (
-            "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            "GET /healthz HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+            421,
+        ),
+        (
+            "GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+            421,
+        ),
+        (
+            "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
             404,
         ),
     ] {
@@ -120,7 +128,7 @@ async fn an_invalid_request_is_refused_with_a_body() {
 #[tokio::test]
 async fn no_request_is_smuggled_in_another() {
     let server = machines();
-    let hidden = "GET /boot?mac=00-50-56-aa-bb-01 HTTP/1.1\r\nHost: x\r\n\r\n";
+    let hidden = "GET /boot?mac=00-50-56-aa-bb-01 HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let length = hidden.len();
     let shapes = [
         format!("Content-Length: 0\r\nContent-Length: {length}\r\n\r\n"),
@@ -135,7 +143,7 @@ async fn no_request_is_smuggled_in_another() {
         " Content-Length: 0\r\n\r\n".into(),
     ];
     for shape in shapes {
-        let request = format!("POST /healthz HTTP/1.1\r\nHost: x\r\n{shape}{hidden}");
+        let request = format!("POST /healthz HTTP/1.1\r\nHost: localhost\r\n{shape}{hidden}");
         let answer = server.raw(&request).await;
         assert!([400, 411].contains(&status(&answer)), "{shape:?}: {answer}");
         assert_eq!(
@@ -153,8 +161,9 @@ async fn pipelined_requests_are_answered_in_their_order() {
     let mut requests = String::new();
     for number in 0..200 {
         let last = if number == 199 { "close" } else { "keep-alive" };
-        requests +=
-            &format!("GET /boot?serial={number} HTTP/1.1\r\nHost: x\r\nConnection: {last}\r\n\r\n");
+        requests += &format!(
+            "GET /boot?serial={number} HTTP/1.1\r\nHost: localhost\r\nConnection: {last}\r\n\r\n"
+        );
     }
     let answers = server.raw(requests).await;
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 200);
@@ -174,10 +183,10 @@ async fn pipelined_requests_are_answered_in_their_order() {
 async fn a_missing_body_times_out() {
     let server = Running::machines(Fake::default(), hasty());
     let callback = format!(
-        "POST /t/{TOKEN}/stage/failed HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\nno di"
+        "POST /t/{TOKEN}/stage/failed HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\nno di"
     );
     assert_eq!(body(&server.raw(callback).await), "ok\n");
-    let boot = "GET /boot HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n";
+    let boot = "GET /boot HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n";
     assert_eq!(status(&server.raw(boot).await), 200);
 }
 
@@ -203,7 +212,7 @@ async fn a_client_that_does_not_read_times_out() {
     let large = 64 << 20;
     let server = Running::machines(Fake::with_large(large), hasty());
     let mut stream = server.connect().await;
-    let request = format!("GET /t/{TOKEN}/large.cfg HTTP/1.1\r\nHost: x\r\n\r\n");
+    let request = format!("GET /t/{TOKEN}/large.cfg HTTP/1.1\r\nHost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     crate::support::http::eventually(|| server.fake.requests().len() == 2).await;
     let aborted = BackendRequest::DownloadEnd(bootwright::net::http::DownloadEnd::Aborted);

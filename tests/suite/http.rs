@@ -181,7 +181,7 @@ async fn an_incomplete_download_is_reported_as_aborted() {
 async fn each_document_on_a_connection_is_reported() {
     let server = machines(Fake::with_large(1 << 20));
     let one = |name, last| {
-        format!("GET /t/{TOKEN}/{name} HTTP/1.1\r\nHost: x\r\nConnection: {last}\r\n\r\n")
+        format!("GET /t/{TOKEN}/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: {last}\r\n\r\n")
     };
     let requests = [
         one("large.cfg", "keep-alive"),
@@ -208,7 +208,7 @@ async fn a_callback_is_answered_for_the_smallest_client() {
     for (request, callback) in [
         (format!("GET {path} HTTP/1.0\r\n\r\n"), stage(None)),
         (
-            format!("GET {path}?reason=no%20disk HTTP/1.1\r\nHost: x\r\n\r\n"),
+            format!("GET {path}?reason=no%20disk HTTP/1.1\r\nHost: localhost\r\n\r\n"),
             stage(Some("no disk")),
         ),
         (
@@ -371,13 +371,13 @@ async fn a_file_that_shrinks_ends_the_connection() {
 async fn stopping_waits_for_running_responses_and_closes_idle_connections() {
     let server = machines(Fake::with_large(32 << 20));
     let mut idle = server.connect().await;
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .unwrap();
     let mut some = [0; 16];
     soon(idle.read_exact(&mut some)).await.unwrap();
     let mut busy = server.connect().await;
-    let request = format!("GET /t/{TOKEN}/large.cfg HTTP/1.1\r\nHost: x\r\n\r\n");
+    let request = format!("GET /t/{TOKEN}/large.cfg HTTP/1.1\r\nHost: localhost\r\n\r\n");
     busy.write_all(request.as_bytes()).await.unwrap();
     soon(busy.read_exact(&mut some)).await.unwrap();
     let reading = tokio::spawn(async move { rest(&mut busy).await.len() });
@@ -449,7 +449,7 @@ async fn a_machine_in_the_microkernel_checks_in() {
     let report = |token: &str, length: usize| {
         let body = "7".repeat(length.min(10));
         format!(
-            "POST /c/{token}/report HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+            "POST /c/{token}/report HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
         )
     };
     let answer = server.raw(&report(TOKEN, 2)).await;

@@ -349,19 +349,25 @@ async fn check_in(address: std::net::SocketAddr, request: String, start: &Barrie
 
 #[test]
 fn a_thousand_simultaneous_check_ins_are_answered() {
-    const AGENTS: usize = 1_000;
+    // As many machines as can become known at once. Each of them reports and polls.
+    const MACHINES: usize = 500;
+    const AGENTS: usize = 2 * MACHINES;
     let site = site();
     let mut server = Process::start(&site);
     let address = server.machines.address();
-    let requests: Vec<String> = (0..AGENTS)
-        .map(|number| {
+    let requests: Vec<String> = (0..MACHINES)
+        .flat_map(|number| {
             let path = boot(&mut server.machines, number);
             let body = report(number, 1024);
-            format!(
+            let report = format!(
                 "POST {path}/report HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
                  Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
-            )
+            );
+            let poll = format!(
+                "GET {path}/order HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+            );
+            [report, poll]
         })
         .collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();

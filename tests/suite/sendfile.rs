@@ -70,7 +70,9 @@ async fn files_on_one_connection_are_separate_responses() {
     let (server, text) = image(dir.path(), 2_000_000);
     let mut stream = server.connect().await;
     let ask = |range: &str, close: &str| {
-        format!("GET /repo/esxi/payload HTTP/1.1\r\nHost: x\r\nRange: {range}\r\n{close}\r\n")
+        format!(
+            "GET /repo/esxi/payload HTTP/1.1\r\nHost: localhost\r\nRange: {range}\r\n{close}\r\n"
+        )
     };
     let all = [
         ask("bytes=0-1899999", ""),
@@ -97,7 +99,7 @@ async fn no_whole_file_is_sent_of_an_image_that_is_being_written() {
     let dir = tempfile::tempdir().unwrap();
     let (server, text) = image(dir.path(), 40_000_000);
     let mut stream = server.connect().await;
-    let ask = "GET /repo/esxi/payload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let ask = "GET /repo/esxi/payload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(ask.as_bytes()).await.unwrap();
     let mut begin = vec![0; 100_000];
     stream.read_exact(&mut begin).await.unwrap();

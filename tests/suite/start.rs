@@ -101,7 +101,7 @@ fn lost() -> TestSite {
     let site = TestSite::new(2);
     let state = site.state();
     let config = format!(
-        "site-id = \"7d3f\"\n[limits]\ninstalls-per-hour = 1000000\n[paths]\nstate = \"{}\"\n",
+        "site-id = \"7d3f\"\n[http]\nallow-from = \"127.0.0.0/8\"\nconfirm-neighbour = \"off\"\n[limits]\ninstalls-per-hour = 1000000\n[paths]\nstate = \"{}\"\n",
         state.display()
     );
     site.write("bootwright.toml", &config);

@@ -200,7 +200,7 @@ fn an_attempt_opens_even_if_its_client_disconnects_meanwhile() {
         &site,
     );
     let mut client = TcpStream::connect(process.machines.address()).unwrap();
-    let request = format!("GET {} HTTP/1.1\r\nHost: server\r\n\r\n", boot_path(1));
+    let request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", boot_path(1));
     client.write_all(request.as_bytes()).unwrap();
     let attempts = site.state().join("attempts");
     until("the file of the attempt, with a temporary name", || {

@@ -52,6 +52,10 @@ pub(super) fn nic_facts(
             speed_mbit: number(&path.join("speed")),
             link: Some(nic.has_link),
             lldp: neighbour(&nic),
+            bus: link_target(&path.join("device/subsystem")),
+            virtual_function: path.join("device/physfn").exists(),
+            // `NET_ADDR_PERM` is 0. A kernel without the file reports nothing, and then the address does not identify.
+            random_address: number(&path.join("addr_assign_type")) != Some(0),
         }
     };
     nics(root).into_iter().map(fact).collect()

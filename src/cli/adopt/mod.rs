@@ -27,7 +27,7 @@ use super::{
 use crate::{
     api::{NodeStatus, Query},
     control::SettingLayers,
-    model::{AddressSource, Facts, Network, NetworkName, NodeName, Policy},
+    model::{AddressSource, Facts, Mac, Network, NetworkName, NodeName, Policy},
     serve::{Loaded, load},
     site::{FreeAddresses, Severity, Site, is_template, suggest},
 };
@@ -151,7 +151,7 @@ fn adopted(
     };
     AdoptedNode {
         before: plain(&node.name),
-        macs: node.mac.iter().map(ToString::to_string).collect(),
+        macs: adopted_macs(&node, &facts),
         serial: node.serial,
         uuid: node.uuid,
         policy: policy
@@ -176,6 +176,17 @@ fn adopted(
         name,
         facts,
     }
+}
+
+/// The NIC that boots, then the other identifying NICs that the machine still has by its last report.
+fn adopted_macs(node: &NodeStatus, facts: &Facts) -> Vec<String> {
+    let is_present = |mac: &Mac| {
+        let mut nics = facts.nics.iter().flatten();
+        nics.any(|nic| nic.mac == *mac)
+    };
+    let macs = node.mac.iter().enumerate();
+    let macs = macs.filter(|(at, mac)| *at == 0 || facts.nics.is_none() || is_present(mac));
+    macs.map(|(_, mac)| mac.to_string()).collect()
 }
 
 /// Whether a policy has a template for host names.

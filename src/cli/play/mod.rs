@@ -25,7 +25,7 @@ use super::{
     terminal::Terminal,
 };
 use crate::{
-    api::{NodeStatus, Query},
+    api::{Command, NodeCommand, NodeStatus, Query},
     model::{Arch, Mac, Node, NodeName, Platform},
     site::{Site, suggest},
 };
@@ -41,6 +41,7 @@ pub(super) fn run(root: &Path, play: &arguments::PlayArgs, terminal: &Terminal) 
     match running_server(root, play.live, terminal)? {
         Some((client, server)) => {
             terminal.show(&format!("using the running server at {server}\n"))?;
+            simulate(&client, &play.node, &hardware)?;
             let played = boots(
                 hardware,
                 has_system(&client, &play.node),
@@ -60,6 +61,13 @@ pub(super) fn run(root: &Path, play: &arguments::PlayArgs, terminal: &Terminal) 
             played
         }
     }
+}
+
+/// Confirms the requests of the simulated machine.
+pub(super) fn simulate(client: &ApiClient, name: &str, hardware: &Hardware) -> CliResult {
+    let macs = hardware.macs.clone();
+    client.send(Command::node(name, NodeCommand::Simulate { macs }))?;
+    Ok(())
 }
 
 /// Whether the machine is installed: then its disk has a system.

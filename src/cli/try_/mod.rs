@@ -158,6 +158,7 @@ impl Trial<'_> {
             serial: &at("serial"),
             display: display(arguments),
         };
+        play::simulate(client, name, &hardware)?;
         terminal.show(&introduction(&guest, platform))?;
         let watch = BootWatch {
             client,

@@ -6,8 +6,8 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::control::{
-    Reported, Transaction, UrlToken,
-    identity::identify::Identified,
+    Reported, Sender, Transaction, UrlToken,
+    identity::ambiguity::Ambiguity,
     install::{
         binding::Bound,
         blocked::Blocked,
@@ -17,7 +17,7 @@ use crate::control::{
 };
 use crate::{
     journal::{MachineEvent, MachineId},
-    model::{AgentAction, AgentInstruction, Identity, Node},
+    model::{AgentAction, AgentInstruction, Node},
 };
 
 /// The minimum time between two reports of a machine.
@@ -50,29 +50,42 @@ impl Transaction<'_> {
     }
 
     /// Processes a check-in, with or without a report, and returns the machine's instruction.
-    pub fn check_in(&mut self, token: UrlToken, reported: Option<&Reported>) -> CheckedIn {
+    pub fn check_in(
+        &mut self,
+        token: UrlToken,
+        reported: Option<&Reported>,
+        sender: &Sender,
+    ) -> CheckedIn {
         let Some(id) = self.server.machine_of_check_in(token) else {
             return CheckedIn::Unknown;
         };
         if reported.is_some() && !self.may_report(id) {
             return CheckedIn::TooOften;
         }
-        let identified = match reported {
-            Some(reported) => self.identify(&self.identity_of(id, reported)),
-            None => Identified::Machine(id, self.node_of(id)),
-        };
-        let (id, node) = match identified {
-            Identified::Machine(id, node) => (id, node),
-            Identified::Ambiguous(_, reason) => {
-                let reason = Blocked::Ambiguous(reason).to_string();
+        let node = self.node_of(id);
+        let confirmation = match sender.confirm(&self.nics_of(Some(id), node.as_deref())) {
+            Ok(confirmation) => confirmation,
+            Err(why) => {
+                let reason = Blocked::Unconfirmed(why).to_string();
+                self.remark_once(id, reason.clone());
                 return self.instruct(id, None, self.wait(), reason);
             }
-            Identified::NoIdentity => return CheckedIn::Unknown,
         };
+        let id = match reported.filter(|_| confirmation.is_confirmed()) {
+            Some(reported) => self.learn_report(id, reported),
+            None => id,
+        };
+        let node = self.node_of(id);
+        if let Some(ambiguity) = self.ambiguity_of(id, reported) {
+            let reason = Blocked::Ambiguous(ambiguity).to_string();
+            return self.instruct(id, None, self.wait(), reason);
+        }
         // The microkernel runs, so this boot is over. The next request is another boot, even if firmware sends no
         // boot number.
         self.server.volatile.boots.latest.remove(id);
-        if let Some(reported) = reported {
+        if let Some(reported) = reported
+            && (confirmation.is_confirmed() || self.machine(id).is_due(node.as_deref()))
+        {
             self.record_report(id, reported);
         }
         if self.server.volatile.microkernels.switching_off.remove(&id) {
@@ -90,15 +103,19 @@ impl Transaction<'_> {
         self.instruct(id, node.as_ref(), action, reason)
     }
 
-    /// The identity of a report. It always includes the NIC that the machine booted from, even if the kernel has no
-    /// driver for it.
-    fn identity_of(&self, id: MachineId, reported: &Reported) -> Identity {
-        let mut identity = reported.identity();
-        let own = &self.machine(id).identity.mac;
-        if identity.mac.is_disjoint(own) {
-            identity.mac.extend(own.iter().copied());
+    /// Why it is not clear which node a machine in the microkernel belongs to.
+    fn ambiguity_of(&self, id: MachineId, reported: Option<&Reported>) -> Option<Ambiguity> {
+        let mut identity = reported.map(Reported::identity).unwrap_or_default();
+        let own = &self.machine(id).identity;
+        identity.mac = own.mac.clone();
+        match self.declarations_of(id).as_slice() {
+            [] => None,
+            [node] => self.contradiction(node, &self.histories(node), &identity),
+            nodes => {
+                let names = nodes.iter().map(|node| node.name.value.clone());
+                Some(Ambiguity::SharedHistory(names.collect()))
+            }
         }
-        identity
     }
 
     fn may_report(&mut self, id: MachineId) -> bool {

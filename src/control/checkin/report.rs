@@ -64,12 +64,10 @@ impl Reported {
         Ok(reported)
     }
 
-    /// The identities in the report.
+    /// The identities of the board in the report.
     pub(crate) fn identity(&self) -> Identity {
         let facts = &self.facts;
-        let macs = facts.nics.iter().flatten().map(|nic| nic.mac).collect();
         Report {
-            macs,
             serial: facts.serial.clone(),
             uuid: facts.uuid.clone(),
             asset: facts.asset.clone(),

@@ -1,17 +1,13 @@
 //! Which machine sent a DHCP message.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use crate::control::{Bound, ReceivedQuery, Transaction, identity::identify::Identified};
+use crate::control::{Bound, ReceivedQuery, Report, Transaction, identity::sender::Confirmation};
 use crate::{
     boot::dhcp::DhcpMessage,
-    journal::{MachineEvent, MachineId},
-    model::{Identity, Network, Node, Policy, UndeclaredMode, Uuid},
+    journal::MachineId,
+    model::{Network, Node, Policy, UndeclaredMode, Uuid},
 };
-
-/// How many undeclared machines can be discovered by DHCP at once; then one more per second. Any host can send
-/// messages in the name of machines that do not exist, and each discovery is several lines of the journal.
-const MAX_UNDECLARED: u32 = 500;
 
 /// The sender of a DHCP message.
 #[derive(Default)]
@@ -23,9 +19,11 @@ pub(crate) struct DhcpRequester {
 }
 
 impl Transaction<'_> {
-    /// Identifies the sender of a message. Only a machine that boots from the network is discovered by it.
+    /// Identifies the sender of a message. Only a machine that boots from the network is discovered by it. A message is a claim
+    /// by anyone on the link: it changes no machine that is known.
     pub(crate) fn requester(&mut self, ask: &ReceivedQuery, network: &Network) -> DhcpRequester {
-        let identity = identity(&ask.query);
+        let report = report(&ask.query);
+        let identity = self.identity(&report);
         let ignores = network.body.effective().unknown == UndeclaredMode::Ignore;
         let is_ignored = ignores && self.is_new_undeclared(&identity);
         if !ask.query.client.boots() || is_ignored {
@@ -39,52 +37,20 @@ impl Transaction<'_> {
                 is_ambiguous: false,
             };
         }
-        // Undeclared machines are distinguished by MAC address, because boards may share their other identities.
-        let by_mac = Identity {
-            mac: identity.mac.clone(),
-            ..Identity::default()
-        };
-        let is_new =
-            self.matches_no_declaration(&identity) && self.server.machines_with(&by_mac).is_empty();
-        if is_new && !self.admits_new_machine() {
+        let Some(found) = self.identify(&report) else {
             return DhcpRequester::default();
+        };
+        let is_ambiguous = found.ambiguity.is_some();
+        let id = self.admit(&found, &report, Confirmation::Claimed(None));
+        if let Some(id) = id.filter(|_| !is_ambiguous) {
+            let now = self.now.mono;
+            self.server.volatile.boots.announced.insert(id, now);
         }
-        match self.identify(&identity) {
-            Identified::Machine(id, node) => DhcpRequester {
-                id: Some(id),
-                node,
-                is_ambiguous: false,
-            },
-            Identified::Ambiguous(id, _) => DhcpRequester {
-                id,
-                node: None,
-                is_ambiguous: true,
-            },
-            Identified::NoIdentity => DhcpRequester::default(),
+        DhcpRequester {
+            id,
+            node: found.node.filter(|_| !is_ambiguous),
+            is_ambiguous,
         }
-    }
-
-    /// Whether another undeclared machine can be discovered by DHCP now.
-    fn admits_new_machine(&mut self) -> bool {
-        let now = self.now.mono;
-        let limit = &mut self.server.volatile.dhcp.discovery;
-        let seconds = now.since(limit.at).as_secs();
-        limit.count = limit
-            .count
-            .saturating_sub(u32::try_from(seconds).unwrap_or(u32::MAX));
-        limit.at = limit.at.after(Duration::from_secs(seconds));
-        if limit.count >= MAX_UNDECLARED {
-            if !std::mem::replace(&mut limit.is_logged, true) {
-                let text = format!(
-                    "more than {MAX_UNDECLARED} undeclared machines request a boot: from now on one more is recorded each second"
-                );
-                self.record_site(MachineEvent::Remark { text });
-            }
-            return false;
-        }
-        limit.is_logged &= limit.count > 0;
-        limit.count += 1;
-        true
     }
 
     /// The policy that binds a machine now, otherwise the one in its binding.
@@ -108,11 +74,12 @@ impl Transaction<'_> {
     }
 }
 
-fn identity(query: &DhcpMessage) -> Identity {
-    Identity {
-        mac: [query.mac].into_iter().collect(),
-        uuid: uuid(query).into_iter().collect(),
-        ..Identity::default()
+/// What a DHCP message tells about its sender.
+fn report(query: &DhcpMessage) -> Report {
+    Report {
+        macs: vec![query.mac],
+        uuid: uuid(query).map(|uuid| uuid.to_string()),
+        ..Report::default()
     }
 }
 

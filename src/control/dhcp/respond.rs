@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::control::{
-    Bound, Decision, NetworkBoot, Report, SettingLayers, Transaction, dhcp::lease,
+    Bound, Decision, NetworkBoot, Report, Sender, SettingLayers, Transaction, dhcp::lease,
     dhcp::requester::DhcpRequester, diagnosis::progress::Observation, volatile::MachineBoot,
 };
 use crate::{
@@ -169,6 +169,7 @@ impl Transaction<'_> {
         };
         let decision = self.boot(&NetworkBoot {
             report,
+            sender: Sender::Packet,
             ..NetworkBoot::default()
         });
         let to_disk = match decision {

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::model::{NodeName, Serial};
+use crate::model::{Mac, NodeName, Serial};
 
-/// The reason. The machine is not installed until an operator has corrected the declarations.
+/// The reason. The request gets the local disk; no machine that is known changes by it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Ambiguity {
     /// The identities match several declarations.
@@ -17,6 +17,18 @@ pub enum Ambiguity {
     SharedHistory(Vec<NodeName>),
     /// Several machines match a declaration without MAC addresses.
     SeveralMachines(NodeName),
+    /// It boots from an undeclared NIC, and lists one that a node declares.
+    OtherNic {
+        node: NodeName,
+        boots: Mac,
+        declared: Mac,
+    },
+    /// It boots from a NIC that a machine once had, and no report of the microkernel shows that it still has it.
+    EarlierNic { name: String, mac: Mac },
+    /// It lists the NIC of another machine that is more than discovered.
+    OtherMachine { name: String, mac: Mac },
+    /// Its boot NIC is that of another machine, whose board is different.
+    SharedAdapter { mac: Mac },
 }
 
 impl fmt::Display for Ambiguity {
@@ -25,7 +37,7 @@ impl fmt::Display for Ambiguity {
             Ambiguity::SeveralNodes(nodes) => {
                 write!(
                     f,
-                    "declarations {} match the same machine: add `mac`",
+                    "declarations {} match the same machine: correct their `mac`",
                     joined(nodes)
                 )
             }
@@ -51,6 +63,28 @@ impl fmt::Display for Ambiguity {
             Ambiguity::SeveralMachines(node) => {
                 write!(f, "two machines match {node}: add its `mac`")
             }
+            Ambiguity::OtherNic {
+                node,
+                boots,
+                declared,
+            } => write!(
+                f,
+                "it boots from {boots} and also has {declared}, which {node} declares: add {boots} to the `mac` of {node}"
+            ),
+            Ambiguity::EarlierNic { name, mac } => write!(
+                f,
+                "{mac} was a NIC of {name}, and it is not known whether it still is: declare it, as a `mac` of {name} or of \
+                 another node"
+            ),
+            Ambiguity::OtherMachine { name, mac } => write!(
+                f,
+                "it also has {mac}, the NIC from which {name} boots: declare the MACs of one machine for one node, `forget` {name} \
+                 if it is gone, or add a shared adapter to `ignore-macs` in `[identity]`"
+            ),
+            Ambiguity::SharedAdapter { mac } => write!(
+                f,
+                "another machine boots from {mac}, a shared network adapter: declare these machines by `serial`"
+            ),
         }
     }
 }

@@ -19,6 +19,14 @@ impl Transaction<'_> {
         if !node.has_macs() {
             // A serial number matches only histories that no MAC address matches.
             histories.retain(|id| self.matches_node(node, *id));
+            // Anyone can report a serial number: once a NIC has been recorded for the node, it counts.
+            let is_named = |id: &MachineId| {
+                let machine = self.machine(*id);
+                machine.node.as_ref() == Some(&node.name.value) && !machine.identity.mac.is_empty()
+            };
+            if histories.iter().any(is_named) {
+                histories.retain(is_named);
+            }
         }
         histories.extend(self.unmatched_by_name(node));
         histories
@@ -108,18 +116,6 @@ impl Transaction<'_> {
         id
     }
 
-    pub(crate) fn record_identity(&mut self, id: MachineId, identity: &Identity) {
-        let known = self.server.state.machines.get(id);
-        if known.is_some_and(|machine| machine.identity.covers(identity)) {
-            return;
-        }
-        let new = match known {
-            Some(machine) => missing(&machine.identity, identity),
-            None => identity.clone(),
-        };
-        self.record(id, MachineEvent::Seen { identity: new });
-    }
-
     /// Records the name and the identities of a machine's declaration.
     pub(crate) fn name(&mut self, id: MachineId, node: &Node) {
         let declared = declared_identity(node);
@@ -174,7 +170,7 @@ pub(crate) fn declared_identity(node: &Node) -> Identity {
     }
 }
 
-fn missing(known: &Identity, reported: &Identity) -> Identity {
+pub(super) fn missing(known: &Identity, reported: &Identity) -> Identity {
     Identity {
         mac: reported.mac.difference(&known.mac).copied().collect(),
         serial: reported.serial.difference(&known.serial).cloned().collect(),

@@ -1,264 +1,277 @@
-//! Finds the machine of a report, and the declaration of a machine.
+//! Finds the machine of a report, and the declaration of a machine. Nothing is changed.
 //!
-//! MACs are matched first, over all declarations. Only a history that no declaration's identities claim goes to the
-//! declaration that last had its name. So renaming a node, moving it between files, replacing its NIC, deleting it and
-//! adding it again never makes an installation due. An ambiguous machine is not installed.
+//! The NIC that boots identifies the machine. A NIC that a machine reported earlier, in a confirmed report, identifies it if the
+//! board's serial number or UUID is the same. The board alone identifies only a node that is declared without MACs. Every other
+//! MAC of a report is a fact: anyone can send it, and BMCs and docks share theirs. An ambiguous machine is not installed.
 
 use std::sync::Arc;
 
 use super::ambiguity::Ambiguity;
 use crate::{
-    control::{Transaction, undeclared},
-    journal::{HoldCause, MachineEvent, MachineId},
-    model::{Identity, Node, SmallSet},
+    control::{Report, Transaction},
+    journal::MachineId,
+    model::{Identity, Mac, Node, SmallSet},
 };
 
 /// The machine of a report.
-#[derive(Debug)]
-pub(crate) enum Identified {
-    /// It carries no identity.
-    NoIdentity,
-    /// A declared or undeclared machine.
-    Machine(MachineId, Option<Arc<Node>>),
-    /// It is not clear. The machine, if there is one, records it in its log.
-    Ambiguous(Option<MachineId>, Ambiguity),
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Identified {
+    /// The machine, if its history has begun.
+    pub(crate) id: Option<MachineId>,
+    pub(crate) node: Option<Arc<Node>>,
+    /// Why it is not clear which machine or which node it is.
+    pub(crate) ambiguity: Option<Ambiguity>,
+}
+
+/// Whether the board in a report is the one of a history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Board {
+    Same,
+    Unknown,
+    /// Serial number and UUID are known of both, and both differ.
+    Other,
 }
 
 impl Transaction<'_> {
-    /// Finds the machine that reports this identity, or begins its history.
-    pub(crate) fn identify(&mut self, identity: &Identity) -> Identified {
+    /// Finds the machine that a report names; none if the report carries no identity.
+    pub(crate) fn identify(&self, report: &Report) -> Option<Identified> {
+        let identity = self.identity(report);
         if identity.is_empty() {
-            return Identified::NoIdentity;
+            return None;
         }
-        let mut declared = self.matched_declarations(identity);
-        for (node, ambiguity) in &declared.ambiguities {
-            self.hold_for_identity(node, ambiguity);
-        }
-        match declared.nodes.as_slice() {
-            [] => {
-                let ambiguity = declared.ambiguities.pop();
-                self.match_undeclared(identity, ambiguity.map(|(_, ambiguity)| ambiguity))
-            }
-            [node] => self.match_declared(node.clone(), identity, &declared.ambiguities),
-            several => {
-                let names = several.iter().map(|node| node.name.value.clone());
-                let ambiguity = Ambiguity::SeveralNodes(names.collect());
-                for node in several {
-                    self.hold_for_identity(node, &ambiguity);
-                }
-                Identified::Ambiguous(None, ambiguity)
-            }
-        }
-    }
-
-    /// Finds the declarations that an identity matches, and what does not match.
-    fn matched_declarations(&self, identity: &Identity) -> MatchedDeclarations {
-        let identities = &self.snapshot.site.identities;
-        let by_mac = identities.by_mac(identity);
-        let mut by_board = identities.by_board(identity);
-        by_board.retain(|node| {
-            by_mac
-                .iter()
-                .all(|known| known.name.value != node.name.value)
-        });
-        let mut declared = MatchedDeclarations::default();
-        declared.nodes.extend(by_mac.into_iter().cloned());
-        for node in by_board {
-            if !node.has_macs() {
-                declared.nodes.push(node.clone());
-            } else if node
-                .body
-                .serial
-                .as_ref()
-                .is_some_and(|serial| identity.serial.contains(&serial.value))
-            {
-                let ambiguity = Ambiguity::SerialOnly(node.name.value.clone());
-                declared.ambiguities.push((node.clone(), ambiguity));
-            }
-        }
-        for node in &declared.nodes {
-            let Some(serial) = &node.body.serial else {
-                continue;
-            };
-            let other = identity
-                .serial
-                .iter()
-                .next()
-                .filter(|_| !identity.serial.contains(&serial.value));
-            if let Some(other) = other {
-                let ambiguity = Ambiguity::MacOnly {
-                    node: node.name.value.clone(),
-                    serial: other.clone(),
-                };
-                declared.ambiguities.push((node.clone(), ambiguity));
-            }
-        }
-        declared
-    }
-
-    /// Assigns a report to the machine of a declared node. All histories of the node are merged.
-    fn match_declared(
-        &mut self,
-        node: Arc<Node>,
-        identity: &Identity,
-        ambiguities: &[(Arc<Node>, Ambiguity)],
-    ) -> Identified {
-        let mut histories = self.histories(&node);
-        let macs_only = Identity {
-            mac: identity.mac.clone(),
-            ..Identity::default()
+        let found = match self.by_boot_nic(&identity) {
+            Some(found) if found.node.is_some() => found,
+            own => self.by_board(&identity, own),
         };
-        let reporting = self.server.machines_with(&macs_only);
-        let unclaimed = reporting
-            .into_iter()
-            .filter(|id| self.declarations_of(*id).is_empty());
-        histories.extend(unclaimed.collect::<Vec<_>>());
-        if let Some(ambiguity) = self.contradiction(&node, &histories, identity) {
-            self.record_other_machine(&macs_only, identity);
-            self.hold_for_identity(&node, &ambiguity);
-            return Identified::Ambiguous(self.main_history(&node, &histories), ambiguity);
+        Some(self.with_other_nics(found, report, identity.mac.first().copied()))
+    }
+
+    /// Finds the machine by the NIC that boots.
+    fn by_boot_nic(&self, identity: &Identity) -> Option<Identified> {
+        let mac = *identity.mac.first()?;
+        let site = &self.snapshot.site.identities;
+        if let Some(node) = site.mac.get(&mac) {
+            let mut found = self.of_node(node, identity);
+            let mut by_board = site.by_board(identity).into_iter();
+            let other =
+                by_board.find(|other| !other.has_macs() && other.name.value != node.name.value);
+            if let (None, Some(other)) = (&found.ambiguity, other) {
+                found.ambiguity = Some(several(&[node, other]));
+            }
+            return Some(found);
         }
-        let id = self.merge_histories(&node, histories);
-        self.record_identity(id, identity);
-        self.name(id, &node);
-        match ambiguities.iter().find(|(of, _)| of.name == node.name) {
-            Some((_, ambiguity)) => Identified::Ambiguous(Some(id), ambiguity.clone()),
-            None => {
-                self.end_hold(id, HoldCause::Identity);
-                Identified::Machine(id, Some(node))
+        self.by_history(mac, identity)
+    }
+
+    /// Finds the machine that had this NIC before.
+    fn by_history(&self, mac: Mac, identity: &Identity) -> Option<Identified> {
+        let is_shared = self.server.state.shared.contains(&mac);
+        let shared = || Identified {
+            ambiguity: Some(Ambiguity::SharedAdapter { mac }),
+            ..Identified::default()
+        };
+        let Some(known) = self.server.index.mac.get(&mac) else {
+            return is_shared.then(shared);
+        };
+        let board = |id: &MachineId| self.board(*id, identity);
+        let (own, other): (Vec<MachineId>, Vec<MachineId>) =
+            known.iter().partition(|id| self.is_boot_nic(**id, mac));
+        let is_own = own.iter().find(|id| board(id) != Board::Other);
+        let is_reported = |id: &&MachineId| {
+            let mut nics = self.machine(**id).facts.nics.iter().flatten();
+            nics.any(|nic| nic.mac == mac && nic.is_permanent())
+        };
+        let mut reported = other.iter().filter(is_reported);
+        let is_other = || reported.find(|id| board(id) == Board::Same);
+        if let Some(id) = is_own.or_else(is_other) {
+            return Some(self.of_history(*id, identity));
+        }
+        if !own.is_empty() || is_shared {
+            return Some(shared());
+        }
+        let id = other.iter().find(|id| board(id) != Board::Other)?;
+        let machine = self.machine(*id);
+        let node = self.node_of(*id);
+        let name = super::naming::name_of(Some(machine), node.as_deref());
+        Some(Identified {
+            ambiguity: Some(Ambiguity::EarlierNic { name, mac }),
+            ..Identified::default()
+        })
+    }
+
+    /// Whether a machine boots from this NIC, unless its declaration names others.
+    fn is_boot_nic(&self, id: MachineId, mac: Mac) -> bool {
+        let declares_others = self.declarations_of(id).iter().any(|node| node.has_macs());
+        !declares_others && self.machine(id).boot_mac() == Some(mac)
+    }
+
+    pub(super) fn board(&self, id: MachineId, identity: &Identity) -> Board {
+        let known = &self.machine(id).identity;
+        let is_same =
+            !known.serial.is_disjoint(&identity.serial) || !known.uuid.is_disjoint(&identity.uuid);
+        let has_both = [
+            (known.serial.is_empty(), identity.serial.is_empty()),
+            (known.uuid.is_empty(), identity.uuid.is_empty()),
+        ];
+        match is_same {
+            true => Board::Same,
+            false if has_both == [(false, false); 2] => Board::Other,
+            false => Board::Unknown,
+        }
+    }
+
+    fn of_history(&self, id: MachineId, identity: &Identity) -> Identified {
+        match self.declarations_of(id).as_slice() {
+            [] => Identified {
+                id: Some(id),
+                ..Identified::default()
+            },
+            [node] => self.of_node(node, identity),
+            nodes => {
+                let names = nodes.iter().map(|node| node.name.value.clone());
+                Identified {
+                    id: Some(id),
+                    node: None,
+                    ambiguity: Some(Ambiguity::SharedHistory(names.collect())),
+                }
             }
         }
     }
 
-    /// Two declarations that claim one history, or two machines that match a node without MACs.
-    fn contradiction(
+    fn of_node(&self, node: &Arc<Node>, identity: &Identity) -> Identified {
+        let histories = self.histories(node);
+        Identified {
+            id: self.main_history(node, &histories),
+            node: Some(Arc::clone(node)),
+            ambiguity: self.contradiction(node, &histories, identity),
+        }
+    }
+
+    /// Finds the node that is declared without MACs and has the board of the report. `own` is the machine that boots from the
+    /// reported NIC, if there is one.
+    fn by_board(&self, identity: &Identity, own: Option<Identified>) -> Identified {
+        let declared = self.snapshot.site.identities.by_board(identity);
+        let (with_macs, without): (Vec<_>, Vec<_>) =
+            declared.into_iter().partition(|node| node.has_macs());
+        let mut found = match without.as_slice() {
+            [] => own.unwrap_or_default(),
+            [node] => return self.of_node(node, identity),
+            nodes => Identified {
+                ambiguity: Some(several(nodes)),
+                ..own.unwrap_or_default()
+            },
+        };
+        let has_serial = |node: &&&Arc<Node>| {
+            let serial = node.body.serial.as_ref();
+            serial.is_some_and(|serial| identity.serial.contains(&serial.value))
+        };
+        if let (None, Some(node)) = (&found.ambiguity, with_macs.iter().find(has_serial)) {
+            found.ambiguity = Some(Ambiguity::SerialOnly(node.name.value.clone()));
+        }
+        found
+    }
+
+    /// A report whose other MACs belong to another node is ambiguous.
+    fn with_other_nics(
+        &self,
+        found: Identified,
+        report: &Report,
+        boot_mac: Option<Mac>,
+    ) -> Identified {
+        let declared = &self.snapshot.site.identities.mac;
+        let own = found.node.as_ref().map(|node| &node.name.value);
+        let others = report.macs.iter().skip(1);
+        let others = others.filter_map(|mac| Some((*mac, declared.get(mac)?)));
+        let other = others
+            .into_iter()
+            .find(|(_, node)| Some(&node.name.value) != own);
+        if found.ambiguity.is_some() {
+            return found;
+        }
+        let Some((mac, other)) = other else {
+            let ambiguity = self.other_machine(&found, report);
+            return Identified { ambiguity, ..found };
+        };
+        let ambiguity = match (&found.node, boot_mac) {
+            (Some(node), _) => several(&[node, other]),
+            (None, Some(boots)) => Ambiguity::OtherNic {
+                node: other.name.value.clone(),
+                boots,
+                declared: mac,
+            },
+            (None, None) => return found,
+        };
+        Identified {
+            ambiguity: Some(ambiguity),
+            ..found
+        }
+    }
+
+    /// A report that lists the NIC of a machine that is declared, held or was installed may be from that machine.
+    fn other_machine(&self, found: &Identified, report: &Report) -> Option<Ambiguity> {
+        let identity = self.identity(report);
+        let own = found.node.as_ref().map(|node| &node.name.value);
+        report.macs.iter().skip(1).find_map(|mac| {
+            let ids = self.server.index.mac.get(mac)?;
+            let other = ids.iter().find(|id| {
+                let machine = self.machine(**id);
+                let node = self.node_of(**id);
+                Some(**id) != found.id
+                    && (own.is_none() || own != node.as_ref().map(|node| &node.name.value))
+                    && machine.boot_mac() == Some(*mac)
+                    && (machine.was_bound() || machine.node.is_some() || !machine.holds.is_empty())
+                    && self.board(**id, &identity) != Board::Other
+            })?;
+            let node = self.node_of(*other);
+            let name = super::naming::name_of(Some(self.machine(*other)), node.as_deref());
+            Some(Ambiguity::OtherMachine { name, mac: *mac })
+        })
+    }
+
+    /// Whether several declarations claim the history of a node.
+    pub(crate) fn shared_history(&self, node: &Node) -> Option<Ambiguity> {
+        self.contested(&self.histories(node))
+    }
+
+    fn contested(&self, histories: &SmallSet<MachineId>) -> Option<Ambiguity> {
+        histories.iter().find_map(|id| {
+            let declarations_of = self.declarations_of(*id);
+            let names = declarations_of.iter().map(|node| node.name.value.clone());
+            (declarations_of.len() > 1).then(|| Ambiguity::SharedHistory(names.collect()))
+        })
+    }
+
+    /// Why a report contradicts the node that it matches: by another serial number, because several declarations claim one
+    /// history, or because two machines match a node without MACs.
+    pub(crate) fn contradiction(
         &self,
         node: &Node,
         histories: &SmallSet<MachineId>,
         identity: &Identity,
     ) -> Option<Ambiguity> {
-        for id in histories {
-            let declarations_of = self.declarations_of(*id);
-            if declarations_of.len() > 1 {
-                let names = declarations_of.iter().map(|node| node.name.value.clone());
-                return Some(Ambiguity::SharedHistory(names.collect()));
-            }
+        if let Some(shared) = self.contested(histories) {
+            return Some(shared);
+        }
+        let declared = node.body.serial.as_ref().map(|serial| &serial.value);
+        if let (Some(declared), Some(reported)) = (declared, identity.serial.first())
+            && !identity.serial.contains(declared)
+        {
+            return Some(Ambiguity::MacOnly {
+                node: node.name.value.clone(),
+                serial: reported.clone(),
+            });
         }
         if node.has_macs() || identity.mac.is_empty() {
             return None;
         }
-        let another = histories
-            .iter()
-            .map(|id| &self.machine(*id).identity.mac)
-            .find(|macs| !macs.is_empty() && macs.is_disjoint(&identity.mac));
+        let mut known = histories.iter().map(|id| &self.machine(*id).identity.mac);
+        let another = known.find(|macs| !macs.is_empty() && macs.is_disjoint(&identity.mac));
         another.map(|_| Ambiguity::SeveralMachines(node.name.value.clone()))
-    }
-
-    /// Begins a history for MACs that have none, so that the ambiguity remains when the other machine reports.
-    fn record_other_machine(&mut self, macs: &Identity, identity: &Identity) {
-        if self.server.machines_with(macs).is_empty() {
-            let id = self.new_undeclared();
-            self.record_identity(id, identity);
-        }
-    }
-
-    /// Assigns a report to an undeclared machine. Only MACs distinguish undeclared machines, because boards share UUIDs and
-    /// serial numbers.
-    fn match_undeclared(
-        &mut self,
-        identity: &Identity,
-        ambiguity: Option<Ambiguity>,
-    ) -> Identified {
-        if identity.mac.is_empty() {
-            return ambiguity.map_or(Identified::NoIdentity, |ambiguity| {
-                Identified::Ambiguous(None, ambiguity)
-            });
-        }
-        let macs_only = Identity {
-            mac: identity.mac.clone(),
-            ..Identity::default()
-        };
-        let known = self.server.machines_with(&macs_only);
-        // A history that a declaration claims belongs to that declaration, whatever MAC it once reported.
-        let own: SmallSet<MachineId> = known
-            .into_iter()
-            .filter(|id| self.declarations_of(*id).is_empty())
-            .collect();
-        let oldest = own
-            .iter()
-            .copied()
-            .min_by_key(|id| (self.machine(*id).first, *id));
-        let id = match oldest {
-            Some(oldest) => {
-                for id in own.into_iter().filter(|id| *id != oldest) {
-                    self.record(id, MachineEvent::Merged { into: oldest });
-                }
-                oldest
-            }
-            None => self.new_undeclared(),
-        };
-        self.record_identity(id, identity);
-        match ambiguity {
-            Some(ambiguity) => Identified::Ambiguous(Some(id), ambiguity),
-            None => {
-                self.end_hold(id, HoldCause::Identity);
-                Identified::Machine(id, None)
-            }
-        }
-    }
-
-    /// Begins the history of an undeclared machine. At the limit, the oldest one that was never bound and
-    /// never named by an operator command is forgotten.
-    fn new_undeclared(&mut self) -> MachineId {
-        let limit = self.snapshot.site.config.limits.effective().discovered;
-        let undeclared = &self.server.index.undeclared;
-        debug_assert_eq!(*undeclared, undeclared::undeclared(&self.server.state));
-        let oldest = undeclared.first().copied();
-        if let Some((_, oldest)) = oldest.filter(|_| undeclared.len() >= limit as usize) {
-            self.record(
-                oldest,
-                MachineEvent::Forgotten {
-                    by: "the limit of undeclared machines".into(),
-                },
-            );
-        }
-        self.server.new_machine_id()
-    }
-
-    fn hold_for_identity(&mut self, node: &Arc<Node>, ambiguity: &Ambiguity) {
-        let id = self.machine_of(node);
-        self.hold(id, HoldCause::Identity, &ambiguity.to_string());
-    }
-
-    /// Holds a machine, unless it is already held for this cause and reason.
-    pub(crate) fn hold(&mut self, id: MachineId, cause: HoldCause, reason: &str) {
-        if self
-            .machine(id)
-            .holds
-            .get(&cause)
-            .is_none_or(|known| known != reason)
-        {
-            self.record(
-                id,
-                MachineEvent::Held {
-                    cause,
-                    reason: reason.to_owned(),
-                },
-            );
-        }
-    }
-
-    /// Ends a hold whose cause no longer exists.
-    pub(crate) fn end_hold(&mut self, id: MachineId, cause: HoldCause) {
-        if self.machine(id).holds.contains_key(&cause) {
-            self.record(id, MachineEvent::Released { cause: Some(cause) });
-        }
     }
 }
 
-/// The declarations that an identity matches.
-#[derive(Default)]
-struct MatchedDeclarations {
-    nodes: Vec<Arc<Node>>,
-    ambiguities: Vec<(Arc<Node>, Ambiguity)>,
+fn several(nodes: &[&Arc<Node>]) -> Ambiguity {
+    let mut names: Vec<_> = nodes.iter().map(|node| node.name.value.clone()).collect();
+    names.sort();
+    Ambiguity::SeveralNodes(names)
 }

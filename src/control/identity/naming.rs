@@ -97,7 +97,7 @@ impl Transaction<'_> {
     }
 }
 
-/// Returns the name by which operators know a machine: its declaration's, else its first MAC.
+/// Returns the name by which operators know a machine: its declaration's, else the MAC that it boots from.
 pub(crate) fn name_of(machine: Option<&Machine>, node: Option<&Node>) -> String {
     if let Some(node) = node {
         return node.name.value.to_string();
@@ -105,7 +105,7 @@ pub(crate) fn name_of(machine: Option<&Machine>, node: Option<&Node>) -> String 
     let Some(machine) = machine else {
         return String::new();
     };
-    match (&machine.node, machine.identity.mac.first()) {
+    match (&machine.node, machine.boot_mac()) {
         (Some(name), _) => name.to_string(),
         (None, Some(mac)) => mac.hyphens(),
         (None, None) => machine.id.to_string(),

@@ -172,7 +172,7 @@ impl Transaction<'_> {
     /// Returns whether a MAC is declared for the machine or was reported by it. The machine may already use the address, by
     /// DHCP or in its running system.
     fn is_own(&self, id: MachineId, node: Option<&Node>, mac: Mac) -> bool {
-        self.machine(id).identity.mac.contains(&mac)
+        self.machine(id).all_macs().contains(&mac)
             || node.is_some_and(|node| {
                 node.macs()
                     .into_iter()

@@ -61,6 +61,8 @@ pub enum Blocked {
     Unconfirmed(Unconfirmed),
     /// The request carries no identity.
     NoIdentity,
+    /// Too many undeclared machines have become known at once.
+    TooManyNew,
     /// An installation may be finished without a report. The disk is tried first.
     DiskFirst,
     /// The attempt's documents cannot be rendered.
@@ -95,7 +97,6 @@ impl Blocked {
             Blocked::StateLost(reason)
             | Blocked::Held { reason, .. }
             | Blocked::Unstored(reason) => Some(reason.clone()),
-            Blocked::Ambiguous(ambiguity) => Some(ambiguity.to_string()),
             Blocked::JournalUnwritable => {
                 Some("the journal cannot be written; see the server's log".into())
             }
@@ -176,6 +177,10 @@ impl fmt::Display for Blocked {
                  one; the hold ends automatically"
             ),
             Blocked::Unconfirmed(why) => why.fmt(f),
+            Blocked::Ambiguous(why) => why.fmt(f),
+            Blocked::TooManyNew => f.write_str(
+                "too many undeclared machines request a boot at once: this one is recorded at its next network boot",
+            ),
             Blocked::ImageUnverified(reason) | Blocked::DocumentsUnavailable(reason) => {
                 f.write_str(reason)
             }
@@ -194,7 +199,6 @@ impl fmt::Display for Blocked {
             // They have a reason for the hold.
             Blocked::StateLost(_)
             | Blocked::Held { .. }
-            | Blocked::Ambiguous(_)
             | Blocked::Unstored(_)
             | Blocked::JournalUnwritable => Ok(()),
         }

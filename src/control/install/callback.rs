@@ -39,7 +39,7 @@ const CALLBACK_BYTES: usize = 200;
 impl Transaction<'_> {
     /// Handles a callback. It is idempotent: a repeated stage or fact is recorded once.
     pub fn callback(&mut self, token: UrlToken, callback: &Callback) -> CallbackOutcome {
-        let Some(id) = self.server.index.token.get(&token).copied() else {
+        let Some(id) = self.attempt_of(token, callback) else {
             return CallbackOutcome::UnknownToken;
         };
         let Some((machine, number)) = self.attempt_location(id) else {
@@ -65,6 +65,15 @@ impl Transaction<'_> {
             }
         }
         CallbackOutcome::Accepted
+    }
+
+    /// Returns the attempt whose token this is. The token of a boot script permits only the stage `no-disk`.
+    fn attempt_of(&self, token: UrlToken, callback: &Callback) -> Option<AttemptId> {
+        let index = &self.server.index;
+        let is_no_disk =
+            matches!(callback, Callback::Stage { stage, .. } if *stage == Stage::NoDisk);
+        let by_script = index.no_disk.get(&token).filter(|_| is_no_disk);
+        index.token.get(&token).or(by_script).copied()
     }
 
     /// Records a callback with an ended token, if its machine is known.

@@ -1,7 +1,7 @@
 //! The files that an installer downloads under its attempt's token.
 
 use crate::control::{
-    Transaction, UrlToken,
+    Sender, Transaction, UrlToken,
     diagnosis::progress::Observation,
     install::{gate::Phase, open::DOCUMENT_LIFETIME},
 };
@@ -16,10 +16,13 @@ pub struct Download {
     pub attempt: AttemptId,
     /// The attempt's number at the machine, which differs after a merge.
     pub number: u32,
+    /// Whether the request comes from a NIC of the machine.
+    pub is_confirmed: bool,
 }
 
-/// Why a download is refused. The response to the machine is the same for all reasons: the file does not exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a download is refused. Unless the sender is not confirmed, the response is the same for all reasons: the file does not
+/// exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DownloadRefused {
     /// No attempt has this token.
     UnknownToken,
@@ -27,6 +30,8 @@ pub enum DownloadRefused {
     Ended(MachineId),
     /// The files of the attempt are being rendered again. The machine may retry soon.
     Preparing,
+    /// The request comes from another NIC than the machine's.
+    Unconfirmed(String),
 }
 
 impl Transaction<'_> {
@@ -35,6 +40,7 @@ impl Transaction<'_> {
         &mut self,
         token: UrlToken,
         name: &str,
+        sender: &Sender,
     ) -> Result<Download, DownloadRefused> {
         let id = *self
             .server
@@ -48,6 +54,17 @@ impl Transaction<'_> {
             .machine(id.machine)
             .ok_or(DownloadRefused::UnknownToken)?;
         let machine_id = machine.id;
+        let node = self.node_of(machine_id);
+        let mut nics = self.nics_of(Some(machine_id), node.as_deref());
+        nics.extend(machine.all_macs().iter().copied());
+        let is_confirmed = match sender.confirm(&nics) {
+            Ok(confirmation) => confirmation.is_confirmed(),
+            Err(why) => {
+                let why = why.to_string();
+                self.log_refused_document(machine_id, name, why.clone());
+                return Err(DownloadRefused::Unconfirmed(why));
+            }
+        };
         let open = machine.open().filter(|attempt| attempt.id == id);
         let why = match open.map(|attempt| attempt.number) {
             None if name == HAND_OVER && self.may_complete(id) => {
@@ -58,27 +75,40 @@ impl Transaction<'_> {
                     machine: machine_id,
                     attempt: id,
                     number,
+                    is_confirmed,
                 });
             }
             None => None,
             Some(_) if self.is_replacing(id) => return Err(DownloadRefused::Preparing),
-            Some(number) => {
-                let node = self.node_of(machine_id);
-                match self.readiness(machine_id, node.as_deref(), Phase::Serve) {
-                    Ok(_) => {
-                        return Ok(Download {
-                            machine: machine_id,
-                            attempt: id,
-                            number,
-                        });
-                    }
-                    Err(blocked) => Some(blocked.to_string()),
+            Some(number) => match self.readiness(machine_id, node.as_deref(), Phase::Serve) {
+                Ok(_) => {
+                    return Ok(Download {
+                        machine: machine_id,
+                        attempt: id,
+                        number,
+                        is_confirmed,
+                    });
                 }
-            }
+                Err(blocked) => Some(blocked.to_string()),
+            },
         };
         let name = name.into();
         self.record(machine_id, MachineEvent::DeadToken { name, why });
         Err(DownloadRefused::Ended(machine_id))
+    }
+
+    /// Records that another host requested a document, at most once an hour.
+    pub fn log_refused_document(&mut self, id: MachineId, name: &str, why: String) {
+        if self.may_log_refusal(Some(id)) {
+            let name = name.into();
+            self.record(
+                id,
+                MachineEvent::DeadToken {
+                    name,
+                    why: Some(why),
+                },
+            );
+        }
     }
 
     /// Returns whether an attempt has installed its machine, but the machine has not completed its hand-over yet.

@@ -192,13 +192,15 @@ impl Transaction<'_> {
                 self.image_unverified(repo)
             }
             Condition::WithinRate => {
+                let is_declared = subject.node.is_some();
                 let reserved = self.reserved_by_others(Some(subject.id));
                 let mut announced: BTreeSet<MachineId> =
                     reserved.map(|opening| opening.machine).collect();
                 if subject.phase == Phase::CheckIn {
                     announced.extend(self.rebooting(subject.id));
                 }
-                self.rate_limited(announced.len())
+                announced.retain(|id| self.is_declared(*id) == is_declared);
+                self.rate_limited(is_declared, announced.len())
             }
             Condition::AddressProbed => match self.conflict(subject) {
                 AddressConflict::NeedsProbe(addresses) => Some(Blocked::AddressUnprobed(addresses)),
@@ -211,6 +213,11 @@ impl Transaction<'_> {
                 _ => None,
             },
         }
+    }
+
+    pub(crate) fn is_declared(&self, id: MachineId) -> bool {
+        let machine = self.server.state.machine(id);
+        machine.is_some_and(|machine| machine.node.is_some())
     }
 
     pub(crate) fn image_unverified(&self, repo: Option<&RepoName>) -> Option<Blocked> {

@@ -237,7 +237,7 @@ impl Transaction<'_> {
 
     /// Returns the block if `installs-per-hour` permits no further installation. `announced` is how many others are about to
     /// begin.
-    pub(crate) fn rate_limited(&self, announced: usize) -> Option<Blocked> {
+    pub(crate) fn rate_limited(&self, is_declared: bool, announced: usize) -> Option<Blocked> {
         let limit = self
             .snapshot
             .site
@@ -245,8 +245,15 @@ impl Transaction<'_> {
             .limits
             .effective()
             .installs_per_hour;
-        let opened = self.server.volatile.attempts.opened.iter().rev();
-        let recent = opened.take_while(|at| self.now.mono.since(**at) < RATE_PERIOD);
+        let attempts = &self.server.volatile.attempts;
+        let opened = match is_declared {
+            true => &attempts.opened,
+            false => &attempts.opened_undeclared,
+        };
+        let recent = opened
+            .iter()
+            .rev()
+            .take_while(|at| self.now.mono.since(**at) < RATE_PERIOD);
         let is_full = recent.count() + announced >= limit as usize;
         is_full.then_some(Blocked::RateLimited { limit })
     }

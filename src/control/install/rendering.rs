@@ -65,12 +65,13 @@ impl Transaction<'_> {
         base: &str,
     ) -> RenderJob {
         let machine = self.server.state.machine(target.attempt.machine);
-        let known = machine
-            .into_iter()
-            .flat_map(|machine| &machine.identity.mac);
+        let known: Vec<Mac> = machine.map_or_else(Vec::new, |machine| {
+            let boot = machine.boot_mac().into_iter();
+            boot.chain(machine.all_macs().iter().copied()).collect()
+        });
         RenderJob {
             node: self.node_of(target.attempt.machine),
-            macs: boot_macs(&report.macs, known.copied()),
+            macs: boot_macs(&report.macs, known.into_iter()),
             policy: target.policy.cloned(),
             address: target.address,
             facts: machine

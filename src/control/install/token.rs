@@ -23,6 +23,12 @@ impl TokenKey {
         self.over(&[b"attempt\0", &machine, &attempt.number.to_be_bytes()])
     }
 
+    /// Computes the token with which a boot script reports that the disk of an attempt does not boot. It permits nothing else.
+    pub fn no_disk(&self, attempt: AttemptId) -> UrlToken {
+        let machine = attempt.machine.0.to_be_bytes();
+        self.over(&[b"no-disk\0", &machine, &attempt.number.to_be_bytes()])
+    }
+
     /// Computes the check-in token of a machine in the microkernel.
     pub fn check_in(&self, machine: MachineId) -> UrlToken {
         self.over(&[b"check-in\0", &machine.0.to_be_bytes()])
@@ -94,6 +100,7 @@ mod tests {
         let (key, other) = (TokenKey([1; 32]), TokenKey([2; 32]));
         let tokens = [
             key.token(id(1, 1)),
+            key.no_disk(id(1, 1)),
             key.token(id(1, 2)),
             key.token(id(2, 1)),
             other.token(id(1, 1)),

@@ -108,6 +108,7 @@ pub(super) fn snapshot(written: Written) -> Snapshot {
     let lab: NetworkName = "lab".parse().expect("a name");
     let body = NetworkBody {
         subnet: Some(at(vec![at(Subnet(IpNet::V4(LINK)))])),
+        dhcp: Some(at(DhcpMode::Reserve)),
         ..NetworkBody::default()
     };
     let network = Network {
@@ -215,6 +216,7 @@ impl Life {
         (self.state, self.paused, self.address_in_use).hash(&mut hasher);
         let mut state = self.server.state.clone();
         state.opened.clear();
+        state.opened_undeclared.clear();
         let still = Timestamp(0);
         for machine in state.machines.values_mut() {
             machine.last_activity.clear();

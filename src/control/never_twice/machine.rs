@@ -1,12 +1,15 @@
 //! The actions of the machine, and the check of what it is served.
 
 use crate::{
-    control::{Callback, Decision, Download, NetworkBoot, Preparation, Report, Transaction},
+    control::{
+        Callback, Decision, Download, NetworkBoot, Preparation, Report, Sender, Transaction,
+    },
     journal::{MachineEvent, Stage},
 };
 
 use super::{
     Fault,
+    hostile::local,
     life::{Life, MINUTE, Run, StateDirectoryFate, mac},
     steps::Simulation,
 };
@@ -37,6 +40,11 @@ impl Simulation {
         let ask = NetworkBoot {
             report,
             boot: Some(life.boots.to_string()),
+            sender: Sender::Compared {
+                ip: "192.0.2.21".parse().expect("an address"),
+                link: local(mac(nics[0])),
+                strict: true,
+            },
             ..NetworkBoot::default()
         };
         let decision = self.boot_decision(life, &ask);
@@ -155,7 +163,7 @@ impl Simulation {
         let mut run = life.machine.runs.filter(|run| !run.read)?;
         life.pass(MINUTE);
         let served = self.transaction(life, |transaction| {
-            match transaction.authorize_download(run.token, "ks.cfg") {
+            match transaction.authorize_download(run.token, "ks.cfg", &Sender::Trusted) {
                 Ok(download) => {
                     transaction.on_serving(download, "ks.cfg");
                     end(transaction, download);

@@ -5,13 +5,21 @@ use std::{net::IpAddr, time::Duration};
 use super::identities;
 use crate::{
     journal::{BootAnswer, DhcpOutcome, HoldCause, LogLevel, MachineEvent as M, Stage},
-    model::{ByteSize, Facts, Identity, NodeName, PolicyName, TimeSpan},
+    model::{ByteSize, Facts, Identity, Mac, NodeName, PolicyName, SmallSet, TimeSpan},
 };
 
 /// Returns the kind and the detail of an event.
 pub(super) fn describe_machine(event: &M) -> (&'static str, String) {
     match event {
-        M::Seen { identity } => ("seen", identities(identity)),
+        M::Seen { identity, boot } => match boot.filter(|_| identity.is_empty()) {
+            Some(mac) => ("seen", format!("boots from {mac}")),
+            None => ("seen", identities(identity)),
+        },
+        M::Nics { macs } => ("nics", list(macs)),
+        M::Shared { mac } => (
+            "shared",
+            format!("{mac}: another machine reported it first, so it does not identify this one"),
+        ),
         M::Named {
             node,
             identity,
@@ -228,6 +236,11 @@ fn stage_detail(stage: &Stage, reason: Option<&str>, late: Option<u64>, inferred
         text += &format!("; late by {}", TimeSpan::seconds(late));
     }
     text
+}
+
+fn list(macs: &SmallSet<Mac>) -> String {
+    let macs: Vec<String> = macs.iter().map(ToString::to_string).collect();
+    macs.join(", ")
 }
 
 fn level_name(level: LogLevel) -> &'static str {

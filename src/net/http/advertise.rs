@@ -73,6 +73,13 @@ impl Advertise {
         }
     }
 
+    /// Returns whether this address is advertised.
+    pub(super) fn has(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        let advertised = self.of_family(ip);
+        advertised.is_some_and(|address| address.ip.to_canonical() == ip)
+    }
+
     fn of_family(&self, ip: IpAddr) -> Option<AdvertisedAddress> {
         if ip.is_ipv4() { self.v4 } else { self.v6 }
     }

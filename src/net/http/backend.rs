@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     BootRequest, CallbackRequest, CheckInRequest, DocumentRequest, EntryRequest, LoaderRequest,
-    MbootRequest, RepoRequest,
+    MbootRequest, Peer, RepoRequest,
 };
 
 /// Handles the requests of machines and operators, one method per kind of request. It does not depend on HTTP.
@@ -43,6 +43,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Opens a repo's file.
     fn repo(&self, request: RepoRequest) -> impl Future<Output = Result<ServedFile, Reply>> + Send;
+
+    /// Returns whether requests from an address are answered.
+    fn serves(&self, peer: Peer) -> bool;
 
     fn health(&self) -> ServerHealth;
 

@@ -25,7 +25,7 @@ use super::{
     DocumentRequest, EntryRequest, FileReply, Limits, Listener, LoaderRequest, MbootRequest, Peer,
     Reply, RepoRequest, ServerHealth, Stop,
     body::ResponseBody,
-    connection, file, guard, listen,
+    connection, file, guard, host, listen,
     path::{MAX_LINE, MachineRoute, RouteError},
     pool::BufferPool,
     query,
@@ -40,6 +40,8 @@ const MAX_REASON: usize = 4 << 10;
 pub struct MachineListenerConfig {
     /// The addresses that machines get instead of the one they reached.
     pub advertise: Advertise,
+    /// The names by which machines may address the server.
+    pub names: Vec<String>,
     pub limits: Limits,
 }
 
@@ -104,6 +106,9 @@ impl<B: Backend> ConnectionHandler<B> {
                 "this port is for machines, not for web browsers\n",
             ));
         }
+        if let Some(refusal) = self.refusal(&request) {
+            return refusal;
+        }
         let route = match MachineRoute::parse(request.uri()) {
             Ok(route) => route,
             Err(RouteError::NotFound) => return not_found(),
@@ -136,6 +141,24 @@ impl<B: Backend> ConnectionHandler<B> {
             MachineRoute::Instruction { token } => self.check_in(token, None).await,
             MachineRoute::Repo { repo, path } => self.repo(repo, path, method, headers).await,
         }
+    }
+
+    /// The answer to a request for another server, or from a network that is not served.
+    fn refusal(&self, request: &Request<Incoming>) -> Option<HttpResponse> {
+        let (config, local) = (&self.shared.config, self.peer.local.ip());
+        let of_uri = request
+            .uri()
+            .authority()
+            .map(|authority| authority.as_str());
+        let of_header = request.headers().get(HOST).map(|host| host.to_str());
+        // A header that is no text is of no server.
+        let host = of_uri.or(of_header.map(|host| host.unwrap_or_default()));
+        if !host::is_own(host, local, &config.advertise, &config.names) {
+            return Some(closing(text(StatusCode::MISDIRECTED_REQUEST, host::OTHER)));
+        }
+        let is_health = MachineRoute::parse(request.uri()) == Ok(MachineRoute::ServerHealth);
+        let is_refused = !is_health && !self.shared.backend.serves(self.peer);
+        is_refused.then(|| closing(text(StatusCode::FORBIDDEN, host::NOT_SERVED)))
     }
 
     /// The server's URL as this machine reaches it.

@@ -8,6 +8,7 @@
 mod request;
 mod backend;
 mod advertise;
+mod host;
 mod limits;
 mod path;
 mod query;

@@ -63,6 +63,8 @@ pub enum TftpRefusal {
     Other(String),
     /// Not decided yet: no reply is sent, and the client repeats its request (RFC 1350 section 2).
     NotReady,
+    /// The client's network is not served: no reply is sent.
+    NotServed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

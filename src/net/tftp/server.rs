@@ -208,7 +208,7 @@ impl TftpHandler {
             Err(TftpRefusal::Forbidden) => {
                 return self.refuse(received, ErrorCode::AccessViolation, "access denied");
             }
-            Err(TftpRefusal::NotReady) => return,
+            Err(TftpRefusal::NotReady | TftpRefusal::NotServed) => return,
             Err(TftpRefusal::Other(text)) => {
                 return self.refuse(received, ErrorCode::NotDefined, &text);
             }

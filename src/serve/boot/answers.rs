@@ -167,7 +167,7 @@ impl Engine {
 
     fn disk(&self, disk: BootFromDisk, base: &str) -> BootAction {
         let no_disk = disk.report_to.map(|attempt| {
-            let token = self.read(|transaction| transaction.server.token(attempt));
+            let token = self.read(|transaction| transaction.server.no_disk_token(attempt));
             let urls = Urls {
                 base: base.into(),
                 token: token.to_string(),

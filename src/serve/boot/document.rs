@@ -33,6 +33,9 @@ impl Server {
                     // It fails only when the engine is dropped, which this call keeps.
                     drop(prepared.changed().await);
                 }
+                Err(DownloadRefused::Unconfirmed(why)) => {
+                    return reply(Reply::error(403, format!("{why}\n")));
+                }
                 Err(DownloadRefused::UnknownToken | DownloadRefused::Ended(_)) => {
                     return FileReply::UnknownToken;
                 }
@@ -46,7 +49,9 @@ impl Server {
         request: &DocumentRequest,
     ) -> Result<FileReply, DownloadRefused> {
         let engine = &self.0;
-        let authorized = engine.transaction(|t| t.authorize_download(token, &request.name));
+        let sender = engine.sender_of(request.peer);
+        let authorized =
+            engine.transaction(|t| t.authorize_download(token, &request.name, &sender));
         let download = authorized.0?;
         let key = documents::key(download.attempt);
         let document = match engine.attempts.read(key, &request.name) {
@@ -69,7 +74,7 @@ impl Server {
         }
         // The state may have changed since the file was read.
         let (begun, ticket) = engine.transaction(|transaction| {
-            let download = transaction.authorize_download(token, &request.name)?;
+            let download = transaction.authorize_download(token, &request.name, &sender)?;
             let is_running = transaction.is_running(download.attempt);
             transaction.on_serving(download, &request.name);
             Ok(is_running)

@@ -63,8 +63,9 @@ impl Engine {
         if !self.journal.has_room() {
             return refused();
         }
+        let sender = self.sender_of(request.peer);
         let (checked_in, ticket) = self.transaction_with_images(|transaction, _| {
-            transaction.check_in(token, reported.as_ref())
+            transaction.check_in(token, reported.as_ref(), &sender)
         });
         if let Err(error) = ticket.durable().await {
             tracing::error!("{error}");

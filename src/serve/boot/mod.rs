@@ -4,7 +4,7 @@
 //! locked. The second step renders and stores the files without the lock, on a thread that may block. The third step opens the
 //! attempt if nothing has changed meanwhile, and otherwise decides again.
 
-pub(crate) mod neighbour_check;
+mod sender;
 mod prepare;
 pub(crate) mod answers;
 mod document;
@@ -15,7 +15,6 @@ pub(crate) mod fetched;
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use neighbour_check::Neighbours;
 use prepare::PendingInstaller;
 
 use crate::{
@@ -35,7 +34,7 @@ const MAX_DECISIONS: u32 = 5;
 /// A request to boot.
 #[derive(Debug, Clone)]
 pub(crate) struct Boot {
-    /// The request. `from`, `network` and `unconfirmed` are set by [`Engine::boot`].
+    /// The request. `from`, `network` and `sender` are set by [`Engine::boot`].
     pub(crate) request: NetworkBoot,
     pub(crate) peer: Peer,
     /// This server's URL as the machine reaches it.
@@ -65,8 +64,6 @@ pub(crate) enum BootResult {
 enum Step {
     Answer(BootResult),
     Probe(Vec<Ipv4Addr>),
-    /// The decision depends on the neighbour table, which was not read yet.
-    ReadNeighbours,
     /// Files of this machine are being rendered for another request.
     Wait,
     Prepare(Box<PendingInstaller>),
@@ -116,14 +113,14 @@ impl Engine {
             return boot.disk(Blocked::JournalUnwritable);
         }
         boot.request.from = Some(boot.peer.address.ip());
-        let mut neighbours = self.neighbours_of(boot.peer);
+        boot.request.sender = self.sender_of(boot.peer);
         let mut is_probed = false;
         let mut decisions = 0;
         while decisions < MAX_DECISIONS {
             let mut ended = self.prepared.subscribe();
-            let (step, ticket) = self.decide(boot, &neighbours);
-            // Neither waiting for another request of the machine nor reading the neighbour table counts.
-            decisions += u32::from(!matches!(step, Step::Wait | Step::ReadNeighbours));
+            let (step, ticket) = self.decide(boot);
+            // Waiting for another request of the machine does not count.
+            decisions += u32::from(!matches!(step, Step::Wait));
             let answered = match step {
                 Step::Answer(outcome) => Some((outcome, ticket)),
                 Step::Probe(addresses) if is_probed || !boot.may_wait => {
@@ -132,10 +129,6 @@ impl Engine {
                 Step::Probe(addresses) => {
                     self.probe(&addresses).await;
                     is_probed = true;
-                    None
-                }
-                Step::ReadNeighbours => {
-                    neighbours.read();
                     None
                 }
                 Step::Wait => {
@@ -161,21 +154,12 @@ impl Engine {
         BootResult::Wait(Blocked::Preparing)
     }
 
-    fn decide(self: &Arc<Self>, boot: &mut Boot, neighbours: &Neighbours) -> (Step, Ticket) {
+    fn decide(self: &Arc<Self>, boot: &mut Boot) -> (Step, Ticket) {
         let health = self.health();
         self.transaction_with_images(|transaction, snapshot| {
             let network = snapshot.network_at(boot.peer.local.ip());
             boot.request.network = network.map(|network| network.name.value.clone());
-            let Ok(mismatch) = neighbours.mismatch(transaction, &boot.request.report) else {
-                return Step::ReadNeighbours;
-            };
-            if neighbours.is_strict() {
-                boot.request.unconfirmed = mismatch;
-            }
             let decision = transaction.boot(&boot.request);
-            if let (Some(why), Some(machine)) = (mismatch, installing(&decision)) {
-                transaction.remark_once(machine, why.to_string());
-            }
             match decision {
                 Decision::Open(opening) if health == JournalHealth::Good => {
                     let preparation = Preparation::New(opening);
@@ -219,18 +203,4 @@ fn step(decision: Decision, transaction: &mut Transaction<'_>, health: &JournalH
         Decision::ProbeAddresses(addresses) => return Step::Probe(addresses),
         Decision::Preparing => return Step::Wait,
     })
-}
-
-/// Returns the machine if it gets an installer.
-fn installing(decision: &Decision) -> Option<MachineId> {
-    match decision {
-        Decision::Open(opening) => Some(opening.machine),
-        Decision::Repeat { machine, .. } => Some(*machine),
-        Decision::Disk(_)
-        | Decision::Wait(_)
-        | Decision::ProbeAddresses(_)
-        | Decision::Preparing
-        | Decision::Microkernel(_)
-        | Decision::Script(..) => None,
-    }
 }

@@ -47,6 +47,8 @@ pub(crate) struct Engine {
     pub(crate) failed_images: FailedImages,
     pub(crate) journal_dir: PathBuf,
     pub(crate) demonstration: bool,
+    /// Whether requests from this host may be those of machines.
+    pub(crate) trusts_loopback: bool,
     /// The settings that the server was started with.
     pub(crate) started_with: Arc<ServerConfig>,
     pub(crate) dhcp_stats: DhcpStats,
@@ -98,6 +100,7 @@ pub(crate) struct Parts {
     pub(crate) server: ServerState,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) demonstration: bool,
+    pub(crate) trusts_loopback: bool,
     pub(crate) started_with: Arc<ServerConfig>,
 }
 
@@ -113,6 +116,7 @@ impl Engine {
             failed_images: FailedImages::default(),
             journal_dir: parts.journal_dir,
             demonstration: parts.demonstration,
+            trusts_loopback: parts.trusts_loopback,
             started_with: parts.started_with,
             dhcp_stats: DhcpStats::default(),
             rogue_dhcp: RogueDhcp::default(),

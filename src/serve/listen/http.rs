@@ -8,8 +8,8 @@ use crate::{
     disk::journal::JournalError,
     net::http::{
         Backend, BootRequest, Bytes, CallbackReply, CallbackRequest, CheckInReply, CheckInRequest,
-        DocumentRequest, EntryRequest, FileReply, LoaderRequest, MbootRequest, Reply, RepoRequest,
-        ServedFile, ServerHealth,
+        DocumentRequest, EntryRequest, FileReply, LoaderRequest, MbootRequest, Peer, Reply,
+        RepoRequest, ServedFile, ServerHealth,
     },
     serve::{operator::views::bytes, server::Server},
 };
@@ -83,6 +83,10 @@ impl Backend for Server {
         let name = format!("repo/{}/{}", request.repo, request.path);
         self.record_repo_request(request.peer, &name, &file);
         file
+    }
+
+    fn serves(&self, peer: Peer) -> bool {
+        self.0.serves(peer.address.ip(), peer.local.ip())
     }
 
     fn health(&self) -> ServerHealth {

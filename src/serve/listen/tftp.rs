@@ -58,6 +58,9 @@ pub(crate) enum ClientKey {
 
 impl TftpFiles for TftpTree {
     fn open(&self, request: &FileRequest) -> Result<OpenedFile, TftpRefusal> {
+        if !self.engine.serves(request.peer.ip(), request.local) {
+            return Err(TftpRefusal::NotServed);
+        }
         let content = self.find(request);
         let is_file = mboot_files::is_file(&request.name);
         if is_file {

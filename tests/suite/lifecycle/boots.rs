@@ -24,6 +24,7 @@ fn requests_of_one_boot_get_the_same_response() {
         log a
         | node declared as a with mac 52:54:00:00:00:01
         | marked installed, by an operator
+        | seen boots from 52:54:00:00:00:01
         | facts firmware efi
         | boot ipxe efi: its own disk: nothing is due
         | bound by its own declaration
@@ -136,9 +137,9 @@ fn an_unconfirmed_machine_gets_no_token() {
     replay(
         &[("a", A)],
         "
-        boot c1 unconfirmed=52:54:00:00:00:99 => disk: not confirmed: 198.51.100.2 is at 52:54:00:00:00:99, which is not a NIC of this machine
+        boot c1 from=c99 => disk: not confirmed: 198.51.100.2 is at 52:54:00:00:00:63, which is not a NIC of this machine
         boot c1 => #1: esxi
-        boot c1 unconfirmed=52:54:00:00:00:99 => disk: not confirmed: 198.51.100.2 is at 52:54:00:00:00:99, which is not a NIC of this machine
+        boot c1 from=c99 => disk: not confirmed: 198.51.100.2 is at 52:54:00:00:00:63, which is not a NIC of this machine
         ",
     );
 }

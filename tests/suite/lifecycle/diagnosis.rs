@@ -323,7 +323,7 @@ fn a_refused_boot_is_reported_with_its_reason() {
         let mut lab = lab("reserve");
         assert!(ask(&mut lab, 1, 1, ipxe).is_ok());
         if refused {
-            lab.step("boot c1 unconfirmed=52:54:00:00:00:99");
+            lab.step("boot c1 from=c99");
         }
         waits(&mut lab, 300);
         assert_eq!(remarks(&mut lab, "n1").len(), output, "refused: {refused}");

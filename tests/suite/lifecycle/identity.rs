@@ -36,8 +36,8 @@ fn a_board_identifies_only_nodes_that_declare_it_and_no_mac() {
         "
         boot c1 serial=S1 => #1: esxi
         boot c2 asset=b7 => #2: debian
-        boot c3 serial=S1 => disk: held: its serial number matches a, its MAC addresses do not: was the board replaced?
-        status a => held: its serial number matches a, its MAC addresses do not: was the board replaced?; 0 of 1
+        boot c3 serial=S1 => disk: its serial number matches a, its MAC addresses do not: was the board replaced?
+        status a => bound; 0 of 1
         log a
         | seen mac 52:54:00:00:00:01, serial s1
         | node declared as a
@@ -45,13 +45,12 @@ fn a_board_identifies_only_nodes_that_declare_it_and_no_mac() {
         | bound by its own declaration
         | attempt 1 opened: task esxi, revision 7eba496
         | boot ipxe efi: installer (attempt 1)
-        | held its serial number matches a, its MAC addresses do not: was the board replaced?
         boot c1 serial=S1 => #1 again
         status a => bound; 0 of 1
-        boot c1 serial=S9 => disk: held: its MAC address matches a, its serial number `s9` does not: was the NIC moved?
-        status a => held: its MAC address matches a, its serial number `s9` does not: was the NIC moved?; 0 of 1
+        boot c1 serial=S9 => disk: its MAC address matches a, its serial number `s9` does not: was the NIC moved?
+        status a => bound; 0 of 1
         release a => a is released; an installation is due at its next network boot
-        boot c1 serial=S9 => disk: held: its MAC address matches a, its serial number `s9` does not: was the NIC moved?
+        boot c1 serial=S9 => disk: its MAC address matches a, its serial number `s9` does not: was the NIC moved?
         boot c1 => #1 again
         boot c1 serial=None => #1 again
         ",
@@ -59,7 +58,7 @@ fn a_board_identifies_only_nodes_that_declare_it_and_no_mac() {
 }
 
 #[test]
-fn two_machines_that_match_a_node_without_macs_are_held_until_one_is_declared() {
+fn the_first_machine_that_matches_a_node_without_macs_keeps_it() {
     let declared = "[node.a]\nmac = \"52:54:00:00:00:02\"\nserial = \"S1\"\ntask = \"esxi\"\n";
     replay(
         &[
@@ -68,26 +67,26 @@ fn two_machines_that_match_a_node_without_macs_are_held_until_one_is_declared() 
         ],
         "
         boot c1 serial=S1 => #1: esxi
-        boot c2 serial=S1 => disk: held: two machines match a: add its `mac`
-        boot c1 serial=S1 => disk: held: two machines match a: add its `mac`
-        nodes => a held
+        boot c2 serial=S1 => disk: two machines match a: add its `mac`
+        boot c1 serial=S1 => #1 again
+        nodes => a bound
         edit card
         boot c2 serial=S1 => #1 again, rendered again
-        boot c1 serial=S1 => disk: held: its serial number matches a, its MAC addresses do not: was the board replaced?
-        nodes => a held, 52-54-00-00-00-01 discovered
+        boot c1 serial=S1 => disk: 52:54:00:00:00:01 was a NIC of a, and it is not known whether it still is: declare it, as a `mac` of a or of another node
+        nodes => a bound
         ",
     );
 }
 
 #[test]
-fn one_machine_that_matches_two_nodes_holds_both() {
+fn a_report_with_macs_of_two_nodes_boots_its_disk_and_changes_neither() {
     let both = format!("{A}[node.b]\nmac = \"52:54:00:00:00:02\"\ntask = \"esxi\"\n");
     replay(
         &[("", &both)],
         "
-        boot c1 c2 => disk: held: declarations a and b match the same machine: add `mac`
-        nodes => a held, b held
-        status b => held: declarations a and b match the same machine: add `mac`; 0 of 1
+        boot c1 c2 => disk: declarations a and b match the same machine: correct their `mac`
+        nodes => a bound, b bound
+        status b => bound; 0 of 1
         boot c1 => #1: esxi
         status a => bound; 0 of 1
         boot c2 => #2: esxi
@@ -97,7 +96,7 @@ fn one_machine_that_matches_two_nodes_holds_both() {
 }
 
 #[test]
-fn two_declarations_that_claim_one_history_are_held() {
+fn two_declarations_that_claim_one_history_install_nothing() {
     let one = A.replace(
         "\"52:54:00:00:00:01\"",
         "[\"52:54:00:00:00:01\", \"52:54:00:00:00:02\"]",
@@ -110,10 +109,10 @@ fn two_declarations_that_claim_one_history_are_held() {
         read #1 ks.cfg
         callback #1 installed
         edit two
-        boot c1 => disk: held: declarations a and b match the history of one machine: correct their identities
-        boot c2 => disk: held: declarations a and b match the history of one machine: correct their identities
-        nodes => a held, b held
-        status b => held: declarations a and b match the history of one machine: correct their identities; 1 of 1
+        boot c1 => disk: declarations a and b match the history of one machine: correct their identities
+        boot c2 => disk: declarations a and b match the history of one machine: correct their identities
+        nodes => a installed, b installed
+        status b => installed: declarations a and b match the history of one machine: correct their identities; 1 of 1
         edit one
         boot c2 => disk
         status a => installed; 1 of 1
@@ -122,7 +121,7 @@ fn two_declarations_that_claim_one_history_are_held() {
 }
 
 #[test]
-fn undeclared_histories_merge_into_the_oldest_and_into_the_declared_one() {
+fn undeclared_histories_are_not_merged_by_the_macs_that_a_report_lists() {
     let declared = "[node.a]\nmac = \"52:54:00:00:00:03\"\ntask = \"esxi\"\n";
     replay(
         &[("none", ""), ("declared", declared)],
@@ -132,44 +131,29 @@ fn undeclared_histories_merge_into_the_oldest_and_into_the_declared_one() {
         boot c2 serial=S => disk
         nodes => 52-54-00-00-00-01 discovered, 52-54-00-00-00-02 discovered
         boot c1 c2 => disk
-        nodes => 52-54-00-00-00-01 discovered
+        nodes => 52-54-00-00-00-01 discovered, 52-54-00-00-00-02 discovered
         log 52-54-00-00-00-01
         | seen mac 52:54:00:00:00:01
         | facts serial S, firmware efi
         | boot ipxe efi: its own disk: nothing is due
-        | seen mac 52:54:00:00:00:02
-        | facts serial S, firmware efi
-        | boot ipxe efi: its own disk: nothing is due
-        | merged into machine 910a2dec89025cc1: both are one
+        | nics 52:54:00:00:00:01, 52:54:00:00:00:02
         | boot ipxe efi: its own disk: nothing is due
         boot c3 => disk
         edit declared
-        boot c1 c3 => #1: esxi
-        nodes => a bound
+        boot c1 c3 => disk: it boots from 52:54:00:00:00:01 and also has 52:54:00:00:00:03, which a declares: add 52:54:00:00:00:01 to the `mac` of a
+        nodes => a bound, 52-54-00-00-00-01 discovered, 52-54-00-00-00-02 discovered
         boot c2 => disk
         log a
-        | seen mac 52:54:00:00:00:01
-        | facts serial S, firmware efi
-        | boot ipxe efi: its own disk: nothing is due
-        | seen mac 52:54:00:00:00:02
-        | facts serial S, firmware efi
-        | boot ipxe efi: its own disk: nothing is due
-        | merged into machine 910a2dec89025cc1: both are one
-        | boot ipxe efi: its own disk: nothing is due
         | seen mac 52:54:00:00:00:03
         | facts firmware efi
         | boot ipxe efi: its own disk: nothing is due
         | node declared as a
-        | merged into machine f893a2eefb32555e: both are one
-        | bound by its own declaration
-        | attempt 1 opened: task esxi, revision 4903616
-        | boot ipxe efi: installer (attempt 1)
         ",
     );
 }
 
 #[test]
-fn an_attempt_continues_when_its_machine_is_identified_as_another() {
+fn a_listed_mac_neither_merges_histories_nor_continues_an_attempt() {
     replay(
         &[("none", ""), ("any", ANY)],
         "
@@ -183,40 +167,38 @@ fn an_attempt_continues_when_its_machine_is_identified_as_another() {
         callback #1 installing
         status 52-54-00-00-00-01 => installing; 0 of 1
         restart
-        boot c2 => disk: its installation may be done; its disk is tried first, reports to #1
+        boot c2 => #2: esxi by policy any
         callback #1 installed
         boot c1 => disk
-        boot c2 => disk
-        nodes => 52-54-00-00-00-01 installed
+        boot c2 => #2 again
+        nodes => 52-54-00-00-00-02 bound, 52-54-00-00-00-01 installed
         log 52-54-00-00-00-02
         | seen mac 52:54:00:00:00:02
         | facts firmware efi
         | boot ipxe efi: its own disk: nothing is due
-        | seen mac 52:54:00:00:00:01
-        | facts firmware efi
         | bound by policy any
         | attempt 1 opened: task esxi, revision 4c9468d
         | boot ipxe efi: installer (attempt 1)
-        | merged into machine 910a2dec89025cc1: both are one
         | boot ipxe efi: installer (attempt 1)
-        | document ks.cfg asked for
-        | document ks.cfg (1.0 kB)
-        | installing reported by the machine
-        | boot ipxe efi: its own disk: its installation may be done; its disk is tried first
-        | installed reported by the machine
-        | boot ipxe efi: its own disk: nothing is due
-        | boot ipxe efi: its own disk: nothing is due
         ",
     );
+}
+
+/// A declaration of both NICs merges their histories. What each has installed counts.
+#[test]
+fn attempts_of_two_histories_continue_when_one_declaration_claims_both() {
+    let both = "[node.a]\nmac = [\"52:54:00:00:00:01\", \"52:54:00:00:00:02\"]\ntask = \"esxi\"\n";
+    let sites = [("any", ANY), ("both", both)];
     // If both have an open attempt, the one that may be writing the disk continues.
     replay(
-        &[("any", ANY)],
+        &sites,
         "
         boot c1 => #1: esxi by policy any
         wait 1m
         boot c2 => #2: esxi by policy any
         read #2 ks.cfg
-        boot c1 c2 => disk: its installation may be done; its disk is tried first, reports to #2
+        edit both
+        boot c1 => disk: its installation may be done; its disk is tried first, reports to #2
         read #1 ks.cfg => 404
         read #2 ks.cfg
         restart
@@ -227,31 +209,33 @@ fn an_attempt_continues_when_its_machine_is_identified_as_another() {
     );
     // An attempt of which nothing was read is no longer due when the other history has installed the machine.
     replay(
-        &[("any", ANY)],
+        &sites,
         "
         boot c1 => #1: esxi by policy any
         wait 1m
         boot c2 => #2: esxi by policy any
         read #2 ks.cfg
         callback #2 installed
-        boot c1 c2 => disk
+        edit both
+        boot c1 => disk
         read #1 ks.cfg => 404
-        status 52-54-00-00-00-01 => installed; 1 of 1
+        status a => installed; 1 of 1
         ",
     );
     // An operator's request remains if the other history has an open attempt.
     replay(
-        &[("any", ANY)],
+        &sites,
         "
         boot c1 => #1: esxi by policy any
         wait 1m
         boot c2 => #2: esxi by policy any
         read #2 ks.cfg
         reinstall 52-54-00-00-00-02 => 52-54-00-00-00-02 will be installed once more at its next network boot
-        boot c1 c2 => #1 again
+        edit both
+        boot c1 => #3: esxi
         read #2 ks.cfg => 404
-        read #1 ks.cfg
-        callback #1 installed
+        read #3 ks.cfg
+        callback #3 installed
         boot c1 => disk
         ",
     );
@@ -308,7 +292,7 @@ fn a_machine_stays_the_same_when_renamed_moved_or_given_a_new_nic() {
         status a => finished; 1 of 1
         edit recarded
         boot c2 => disk
-        boot c1 => disk
+        boot c1 => disk: 52:54:00:00:00:01 was a NIC of a, and it is not known whether it still is: declare it, as a `mac` of a or of another node
         status a => finished: took over the history of mac 52:54:00:00:00:01; reinstall it to install; 1 of 1
         log a
         | seen mac 52:54:00:00:00:01
@@ -333,7 +317,7 @@ fn a_machine_stays_the_same_when_renamed_moved_or_given_a_new_nic() {
         edit both
         boot c2 => disk
         status c => finished: took over the history of mac 52:54:00:00:00:01; reinstall it to install; 1 of 1
-        nodes => c finished, 52-54-00-00-00-01 discovered
+        nodes => c finished
         ",
     );
 }

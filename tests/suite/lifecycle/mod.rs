@@ -3,6 +3,7 @@
 mod identity;
 mod states;
 mod boots;
+mod rack;
 mod retries;
 mod deadlines;
 mod tokens;
@@ -15,5 +16,6 @@ mod images;
 mod gate;
 mod preparing;
 mod checkin;
+mod claims;
 mod deliveries;
 mod diagnosis;

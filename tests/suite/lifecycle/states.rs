@@ -156,6 +156,7 @@ fn an_increase_of_installs_taken_back_before_a_read_installs_nothing() {
         log a
         | node declared as a with mac 52:54:00:00:00:01
         | marked installed, by an operator
+        | seen boots from 52:54:00:00:00:01
         | facts firmware efi
         | bound by its own declaration
         | attempt 1 opened: task esxi, revision c6d0054
@@ -188,6 +189,7 @@ fn mark_records_an_installation_and_closes_the_attempt() {
         log a
         | node declared as a with mac 52:54:00:00:00:01
         | marked installed, by an operator
+        | seen boots from 52:54:00:00:00:01
         | facts firmware efi
         | boot ipxe efi: its own disk: nothing is due
         | bound by its own declaration

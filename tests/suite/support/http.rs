@@ -15,8 +15,8 @@ use bootwright::model::SecretText;
 use bootwright::net::http::{
     Backend, BootRequest, Bytes, CallbackReply, CallbackRequest, CheckInReply, CheckInRequest,
     DocumentRequest, DownloadEnd, DownloadReceipt, EntryRequest, FileReply, Guard, Limits,
-    Listener, LoaderRequest, MachineListenerConfig, MbootRequest, OperatorListenerConfig, Reply,
-    RepoRequest, ServedFile, ServerHealth, Stop, serve_machines, serve_operators,
+    Listener, LoaderRequest, MachineListenerConfig, MbootRequest, OperatorListenerConfig, Peer,
+    Reply, RepoRequest, ServedFile, ServerHealth, Stop, serve_machines, serve_operators,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -102,6 +102,10 @@ impl Fake {
 }
 
 impl Backend for Fake {
+    fn serves(&self, _: Peer) -> bool {
+        true
+    }
+
     async fn entry(&self, ask: EntryRequest) -> Reply {
         Reply::text(format!("#!ipxe\nchain {}/boot\n", ask.base))
     }

@@ -12,7 +12,8 @@ use bootwright::{
     api::{Command, MarkedState, NodeCommand},
     control::{
         Callback, CheckedIn, Decision, Download, HookCall, NetworkBoot, Preparation, Report,
-        Reported, ServerState, Snapshot, TaskTraits, TokenKey, Transaction, Unconfirmed, UrlToken,
+        Reported, Sender, SenderLink, ServerState, Snapshot, TaskTraits, TokenKey, Transaction,
+        UrlToken,
     },
     journal::{
         AttemptId, JournalLine, JournalState, LogLevel, MachineId, ParsedLine, SiteEvent, describe,
@@ -133,6 +134,7 @@ fn report<'a>(arguments: impl Iterator<Item = &'a str>) -> Report {
     };
     for word in arguments {
         match word.split_once('=') {
+            None if word == "routed" => {}
             None => report.macs.push(mac_of(word)),
             Some(("mac", text)) => report.macs.push(text.parse().unwrap()),
             Some(("serial", text)) => report.serial = Some(text.replace('_', " ")),
@@ -143,6 +145,25 @@ fn report<'a>(arguments: impl Iterator<Item = &'a str>) -> Report {
         }
     }
     report
+}
+
+/// `from=c2`: the request comes from this NIC, and is refused unless it is one of the machine's. `claim=c2`: the same, and it is
+/// only logged. `routed`: it comes from behind a router.
+fn sender(rest: &str) -> Sender {
+    let ip = "198.51.100.2".parse().unwrap();
+    let compared = |link, strict| Sender::Compared { ip, link, strict };
+    let local = |text: &str| SenderLink::Local {
+        macs: [mac_of(text)].into_iter().collect(),
+        others: 0,
+    };
+    let mut words = rest.split(' ');
+    let sender = words.find_map(|word| match word.split_once('=') {
+        Some(("from", nic)) => Some(compared(local(nic), true)),
+        Some(("claim", nic)) => Some(compared(local(nic), false)),
+        None if word == "routed" => Some(compared(SenderLink::Routed, false)),
+        _ => None,
+    });
+    sender.unwrap_or_default()
 }
 
 fn hook_call_text(call: &HookCall) -> String {
@@ -190,6 +211,15 @@ impl Lab {
         let outcome = act(&mut transaction);
         self.lines.extend(transaction.end().lines);
         outcome
+    }
+
+    /// The MACs of a machine as `nodes NAME` lists them.
+    pub(crate) fn macs(&mut self, name: &str) -> Vec<String> {
+        let status = self.transaction(|transaction| {
+            let (id, node) = transaction.find(name).unwrap();
+            transaction.status(id, node.as_ref())
+        });
+        status.mac.iter().map(ToString::to_string).collect()
     }
 
     /// The journal so far, line by line.
@@ -247,8 +277,9 @@ impl Lab {
                 })
             }
             "report" | "poll" => {
-                let facts = rest.split_once(' ').map_or("{}", |(_, facts)| facts);
-                self.check_in(first, (verb == "report").then_some(facts))
+                let facts = rest.find('{').map_or("{}", |at| &rest[at..]);
+                let sender = sender(rest.split('{').next().unwrap_or_default().trim_end());
+                self.check_in(first, (verb == "report").then_some(facts), &sender)
             }
             "pause" => self.without_result(|transaction| transaction.pause()),
             "resume" => self.without_result(|transaction| transaction.resume()),
@@ -316,10 +347,7 @@ impl Lab {
             report: report(arguments),
             boot,
             network: of("on=").map(|name| name.parse().unwrap()),
-            unconfirmed: of("unconfirmed=").map(|mac| Unconfirmed::OtherNic {
-                ip: "198.51.100.2".parse().unwrap(),
-                mac: mac.parse().unwrap(),
-            }),
+            sender: sender(rest),
             ..NetworkBoot::default()
         };
         let (decision, pending) = self.transaction(|transaction| {
@@ -413,14 +441,15 @@ impl Lab {
     }
 
     /// `report %1 FACTS`: the machine with the first token reports these facts; `poll %1`: it only polls.
-    fn check_in(&mut self, name: &str, facts: Option<&str>) -> String {
+    fn check_in(&mut self, name: &str, facts: Option<&str>, sender: &Sender) -> String {
         let at: usize = name.strip_prefix('%').unwrap().parse().unwrap();
         let token = self.admitted[at - 1];
         let reported = facts.map(|facts| {
             let report = format!(r#"{{"version":1,"facts":{facts}}}"#);
             Reported::read(report.as_bytes()).unwrap()
         });
-        match self.transaction(|transaction| transaction.check_in(token, reported.as_ref())) {
+        match self.transaction(|transaction| transaction.check_in(token, reported.as_ref(), sender))
+        {
             CheckedIn::Instruction(instruction) => match instruction.action {
                 AgentAction::Wait { seconds } => {
                     format!(
@@ -448,7 +477,7 @@ impl Lab {
         )
     }
 
-    fn attempt(&self, name: &str) -> AttemptId {
+    pub(crate) fn attempt(&self, name: &str) -> AttemptId {
         let number: usize = name.strip_prefix('#').unwrap().parse().unwrap();
         self.attempts[number - 1]
     }
@@ -459,15 +488,15 @@ impl Lab {
 
     fn serve(&mut self, attempt: &str, name: &str) -> Result<Download, String> {
         let token = self.token(attempt);
-        self.transaction(
-            |transaction| match transaction.authorize_download(token, name) {
+        self.transaction(|transaction| {
+            match transaction.authorize_download(token, name, &Sender::Trusted) {
                 Ok(handed) => {
                     transaction.on_serving(handed, name);
                     Ok(handed)
                 }
                 Err(_) => Err("404".into()),
-            },
-        )
+            }
+        })
     }
 
     fn read(&mut self, attempt: &str, name: &str) -> String {
@@ -590,6 +619,9 @@ impl Lab {
                 state: MarkedState::Installed,
             },
             "power-off" => NodeCommand::PowerOff {},
+            "simulate" => NodeCommand::Simulate {
+                macs: vec![mac_of(rest.split(' ').next_back().unwrap())],
+            },
             "forget" => NodeCommand::Forget {
                 wipe_allowed: rest.ends_with("--wipe-allowed"),
             },

@@ -228,7 +228,13 @@ impl Scene {
                         mac: [OTHER].into_iter().collect(),
                         ..crate::model::Identity::default()
                     };
-                    transaction.record(other, MachineEvent::Seen { identity });
+                    transaction.record(
+                        other,
+                        MachineEvent::Seen {
+                            identity,
+                            boot: None,
+                        },
+                    );
                     let address = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 60)));
                     let policy = None;
                     transaction.record(other, MachineEvent::Bound { policy, address });
@@ -241,8 +247,9 @@ impl Scene {
                 unverified.insert("tree".parse().unwrap(), reason);
             }
             Condition::WithinRate => {
-                let opened = &mut self.server.volatile.attempts.opened;
-                opened.resize(10, now);
+                let attempts = &mut self.server.volatile.attempts;
+                attempts.opened.resize(10, now);
+                attempts.opened_undeclared.resize(10, now);
             }
             Condition::AddressProbed => self.server.volatile.addresses.links = vec![LINK],
             Condition::AddressFree => {

@@ -1,0 +1,213 @@
+//! What a confirmed report adds to the identity of a machine.
+//!
+//! The board and the NIC that boots belong to the machine. So does a NIC that the microkernel reports as permanent, unless
+//! another machine reported it first: such a MAC is shared. USB NICs (of a BMC or a dock), virtual functions and random addresses
+//! never identify a machine. Two histories become one only if the microkernel has reported the boot NIC of each from the other, and
+//! nothing was ever installed on either.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::identify::Board;
+use crate::{
+    control::{Report, Reported, Transaction},
+    journal::{HoldCause, Machine, MachineEvent, MachineId},
+    model::{Identity, Mac, NicFact, Node, SmallSet},
+};
+
+/// How many NICs identify one machine, and how many are recorded of it.
+pub(crate) const MAX_NICS: usize = 64;
+
+impl Transaction<'_> {
+    /// Records what a confirmed boot request shows. Returns the machine, whose history may be merged into that of its node.
+    pub(crate) fn learn_boot(
+        &mut self,
+        id: MachineId,
+        node: Option<&Arc<Node>>,
+        report: &Report,
+    ) -> MachineId {
+        let identity = self.identity(report);
+        let boot = identity.mac.first().copied();
+        if let (Some(mac), Some(_)) = (boot, node) {
+            for other in self.unclaimed(mac, id, &identity) {
+                self.record(other, MachineEvent::Merged { into: id });
+            }
+        }
+        self.record_identity(id, &identity, boot);
+        let listed = report.macs.iter().copied().filter(|mac| mac.is_unicast());
+        let listed: SmallSet<Mac> = listed.take(MAX_NICS).collect();
+        let machine = self.machine(id);
+        if !listed.is_subset(&machine.all_macs()) {
+            self.record(id, MachineEvent::Nics { macs: listed });
+        }
+        self.settle(id, node);
+        self.server.state.resolve(id)
+    }
+
+    /// Records what a confirmed report of the microkernel shows. Returns the machine, whose history may be merged into another.
+    pub(crate) fn learn_report(&mut self, id: MachineId, reported: &Reported) -> MachineId {
+        let mut identity = reported.identity();
+        let nics = reported.facts.nics.iter().flatten();
+        let nics: Vec<Mac> = nics
+            .filter(|nic| self.is_identifying(nic))
+            .map(|nic| nic.mac)
+            .collect();
+        let mut id = id;
+        for mac in nics {
+            let owners: Vec<MachineId> = self.others_with(mac, id);
+            if owners.is_empty() && !self.server.state.shared.contains(&mac) {
+                identity.mac.insert(mac);
+                continue;
+            }
+            if self.machine(id).identity.mac.contains(&mac) {
+                continue;
+            }
+            let boots = |other: &MachineId| self.machine(*other).boot_mac() == Some(mac);
+            if !owners.iter().any(boots) {
+                self.share(id, mac);
+                continue;
+            }
+            let mergeable: Vec<_> = owners
+                .iter()
+                .filter(|other| self.is_one_machine(id, **other, &identity))
+                .copied()
+                .collect();
+            if mergeable.len() == owners.len() {
+                identity.mac.insert(mac);
+                id = mergeable
+                    .into_iter()
+                    .fold(id, |id, other| self.merge(id, other));
+            } else if owners
+                .iter()
+                .all(|other| self.board(*other, &identity) == Board::Other)
+            {
+                self.share(id, mac);
+            } else {
+                self.name_settlement(id, mac, owners[0]);
+            }
+        }
+        self.record_identity(id, &identity, None);
+        let node = self.node_of(id);
+        self.settle(id, node.as_ref());
+        self.server.state.resolve(id)
+    }
+
+    /// The undeclared histories of a NIC, on which nothing was ever installed, except one.
+    fn unclaimed(&self, mac: Mac, except: MachineId, identity: &Identity) -> Vec<MachineId> {
+        let mut others = self.others_with(mac, except);
+        others.retain(|other| {
+            let machine = self.machine(*other);
+            let is_claimed = machine.node.is_some() || !self.declarations_of(*other).is_empty();
+            machine.boot_mac() == Some(mac)
+                && !machine.was_bound()
+                && !is_claimed
+                && self.board(*other, identity) != Board::Other
+        });
+        others
+    }
+
+    fn others_with(&self, mac: Mac, except: MachineId) -> Vec<MachineId> {
+        let known = self.server.index.mac.get(&mac).into_iter().flatten();
+        known.copied().filter(|id| *id != except).collect()
+    }
+
+    /// Whether a NIC that the microkernel reports identifies its machine.
+    fn is_identifying(&self, nic: &NicFact) -> bool {
+        let ignored = &self.snapshot.site.config.identity;
+        nic.is_permanent()
+            && nic.mac.is_unicast()
+            && !ignored.ignores_driver(nic.driver.as_deref())
+            && !ignored.ignores_mac(nic.mac)
+            && !self.is_declared_by_mac(nic.mac)
+    }
+
+    /// A declared MAC belongs to its node: no report gives it to another machine.
+    fn is_declared_by_mac(&self, mac: Mac) -> bool {
+        self.snapshot.site.identities.mac.contains_key(&mac)
+    }
+
+    /// Whether two histories are those of one machine, of which nothing was ever installed: each has reported the boot NIC of the
+    /// other. One report is not enough, because it comes from one NIC only and can list any MAC.
+    fn is_one_machine(&self, id: MachineId, other: MachineId, identity: &Identity) -> bool {
+        let is_new = |machine: &Machine| {
+            machine.node.is_none() && !machine.was_bound() && machine.holds.is_empty()
+        };
+        is_new(self.machine(id))
+            && is_new(self.machine(other))
+            && self.node_of(id).is_none()
+            && self.node_of(other).is_none()
+            && self.board(other, identity) == Board::Same
+            && self.has_reported_nic(other, self.machine(id).boot_mac())
+    }
+
+    fn has_reported_nic(&self, id: MachineId, mac: Option<Mac>) -> bool {
+        let mut nics = self.machine(id).facts.nics.iter().flatten();
+        nics.any(|nic| Some(nic.mac) == mac && nic.is_permanent())
+    }
+
+    /// Merges two histories into the older one.
+    fn merge(&mut self, id: MachineId, other: MachineId) -> MachineId {
+        let age = |id| (self.machine(id).first, id);
+        let (from, into) = match age(id) < age(other) {
+            true => (other, id),
+            false => (id, other),
+        };
+        self.record(from, MachineEvent::Merged { into });
+        into
+    }
+
+    /// Records that a MAC does not identify this machine, because another one reported it first. That one keeps it: no report
+    /// changes another machine.
+    fn share(&mut self, id: MachineId, mac: Mac) {
+        if !self.server.state.shared.contains(&mac) {
+            self.record(id, MachineEvent::Shared { mac });
+        }
+    }
+
+    /// Names the commands for two histories of one machine that are not merged, because something was installed.
+    fn name_settlement(&mut self, id: MachineId, mac: Mac, other: MachineId) {
+        let node = self.node_of(other);
+        let name = super::naming::name_of(self.server.state.machine(other), node.as_deref());
+        self.remark_once(
+            id,
+            format!(
+                "{name} boots from {mac}, a NIC of this machine: if both are one machine, `adopt` {name} with both MACs and \
+                 `forget` the other"
+            ),
+        );
+    }
+
+    /// The identities of a boot request: the NIC that boots, and the board.
+    pub(crate) fn identity(&self, report: &Report) -> Identity {
+        let ignored = &self.snapshot.site.config.identity;
+        let mut identity = report.identity();
+        identity.mac.retain(|mac| !ignored.ignores_mac(*mac));
+        identity
+    }
+
+    fn record_identity(&mut self, id: MachineId, identity: &Identity, boot: Option<Mac>) {
+        let machine = self.machine(id);
+        let boot = boot.filter(|_| machine.boot_mac.is_none());
+        if machine.identity.covers(identity) && boot.is_none() {
+            return;
+        }
+        let mut identity = super::history::missing(&machine.identity, identity);
+        let room = MAX_NICS.saturating_sub(machine.identity.mac.len());
+        let macs: BTreeSet<Mac> = identity.mac.iter().copied().take(room).collect();
+        identity.mac.retain(|mac| macs.contains(mac));
+        self.record(id, MachineEvent::Seen { identity, boot });
+    }
+
+    /// Gives the machine to its node, and ends the hold of an earlier release.
+    fn settle(&mut self, id: MachineId, node: Option<&Arc<Node>>) {
+        if let Some(node) = node {
+            let histories = self.histories(node);
+            let identity = self.machine(id).identity.clone();
+            if self.contradiction(node, &histories, &identity).is_none() {
+                let id = self.merge_histories(node, histories);
+                self.name(id, node);
+            }
+        }
+        let id = self.server.state.resolve(id);
+        self.end_hold(id, HoldCause::Identity);
+    }
+}
