@@ -42,6 +42,9 @@ pub struct DocumentHeader {
     /// Whether the installer must read it, or may download it; stored as given.
     pub kind: Cow<'static, str>,
     pub content_type: Cow<'static, str>,
+    /// Whether the files of the attempt contain a secret.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,6 +217,7 @@ mod tests {
         let about = DocumentHeader {
             name: name.into(),
             kind: "document".into(),
+            secret: false,
             content_type: "text/plain".into(),
         };
         Document { about, body }

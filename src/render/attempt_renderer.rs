@@ -1,6 +1,12 @@
 //! Renders the files of one attempt.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use minijinja::Value;
 
@@ -12,7 +18,7 @@ use crate::{
 use super::{
     boot::boot_cfg,
     broker,
-    context::{self, SharedValues},
+    context::{self, SecretFunction, SharedValues},
     esxi as esxi_text, first_boot, hand_over,
     hostname::hostname,
     library::Task,
@@ -35,6 +41,8 @@ pub(super) struct AttemptRenderer<'a> {
     net: NetText,
     repo: Option<TaskRepo<'a>>,
     shared: SharedValues,
+    /// Whether a file contains a secret.
+    uses_secrets: Arc<AtomicBool>,
 }
 
 impl<'a> AttemptRenderer<'a> {
@@ -72,6 +80,9 @@ impl<'a> AttemptRenderer<'a> {
             _ => minijinja::context! {},
         };
         let repo = repo?;
+        // A licence that a secret holds becomes part of the document too.
+        let has_license = spec.dialect == Dialect::Esxi && esxi_text::has_secret_license(resolved);
+        let uses_secrets = Arc::new(AtomicBool::new(has_license));
         let shared = context::shared(&context::TemplateInputs {
             task,
             resolved,
@@ -85,8 +96,9 @@ impl<'a> AttemptRenderer<'a> {
             urls: &request.urls,
             repo: repo.as_ref().map_or(Value::from(()), TaskRepo::value),
             esxi,
-            secrets: first_boot::uses_secrets(request, task)
-                .then(|| request.external.secrets.clone()),
+            secrets: first_boot::uses_secrets(request, task).then(|| {
+                SecretFunction::new(request.external.secrets.clone(), uses_secrets.clone())
+            }),
         });
         let mac = view
             .installer_mac()
@@ -100,6 +112,7 @@ impl<'a> AttemptRenderer<'a> {
             net,
             repo,
             shared,
+            uses_secrets,
         }
         .with_scripts(diagnostics)
     }
@@ -160,6 +173,7 @@ impl<'a> AttemptRenderer<'a> {
         (diagnostics.len() == before).then(|| RenderedAttempt {
             hostname: self.hostname.clone(),
             files,
+            uses_secrets: self.uses_secrets.load(Ordering::Relaxed),
         })
     }
 

@@ -1,6 +1,12 @@
 //! The values that templates can use. The manual page `src/manual/templates.md` documents them; a test compares both.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use minijinja::{
     Value, context,
@@ -38,7 +44,7 @@ pub(super) struct TemplateInputs<'a> {
     pub(super) urls: &'a Urls,
     pub(super) repo: Value,
     pub(super) esxi: Value,
-    pub(super) secrets: Option<BTreeMap<String, SecretText>>,
+    pub(super) secrets: Option<SecretFunction>,
 }
 
 /// Values by name that all files of a machine share.
@@ -64,10 +70,7 @@ pub(super) fn shared(inputs: &TemplateInputs<'_>) -> SharedValues {
     values.insert("repo", inputs.repo.clone());
     values.insert("esxi", inputs.esxi.clone());
     if let Some(secrets) = &inputs.secrets {
-        values.insert(
-            "secret",
-            Value::from_object(SecretFunction(secrets.clone())),
-        );
+        values.insert("secret", Value::from_object(secrets.clone()));
     }
     Arc::new(values)
 }
@@ -188,7 +191,18 @@ fn user(user: &User, inputs: &TemplateInputs<'_>, shared: Vec<String>) -> Value 
 }
 
 /// `secret` in templates.
-struct SecretFunction(BTreeMap<String, SecretText>);
+#[derive(Clone)]
+pub(super) struct SecretFunction {
+    secrets: BTreeMap<String, SecretText>,
+    /// Whether a template has called it.
+    is_used: Arc<AtomicBool>,
+}
+
+impl SecretFunction {
+    pub(super) fn new(secrets: BTreeMap<String, SecretText>, is_used: Arc<AtomicBool>) -> Self {
+        SecretFunction { secrets, is_used }
+    }
+}
 
 impl std::fmt::Debug for SecretFunction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -216,9 +230,10 @@ impl Object for SecretFunction {
             .as_str()
             .ok_or_else(|| wrong("expected the name of a secret".into()))?;
         let secret = self
-            .0
+            .secrets
             .get(name)
             .ok_or_else(|| wrong(format!("there is no secret `{name}`")))?;
+        self.is_used.store(true, Ordering::Relaxed);
         Ok(Value::from(secret.expose()))
     }
 }

@@ -114,6 +114,17 @@ fn names(text: &str) -> Value {
     context! { text => text, t10 => t10, number => number }
 }
 
+/// Whether a secret holds the licence key.
+pub(super) fn has_secret_license(resolved: &Resolved) -> bool {
+    let repo = resolved.repo.as_ref().map(|repo| &repo.body.vars);
+    let vars = [Some(&resolved.settings.vars), repo];
+    let mut named = vars
+        .into_iter()
+        .flatten()
+        .filter_map(|vars| vars.get("license-secret"));
+    named.any(|at| !at.value.is_null())
+}
+
 /// Returns the licence key: the value of `vars.license`, or the secret that `vars.license-secret` names.
 pub(super) fn license(
     resolved: &Resolved,

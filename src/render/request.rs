@@ -34,6 +34,8 @@ pub struct RenderedAttempt {
     pub hostname: Hostname,
     /// Served under `/t/<token>/`.
     pub files: Vec<RenderedFile>,
+    /// Whether a file contains a secret, so that only a confirmed machine may read them.
+    pub uses_secrets: bool,
 }
 
 /// One file of an attempt.

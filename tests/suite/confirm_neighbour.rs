@@ -1,13 +1,13 @@
 //! A machine that reports the identity of another one is detected by its MAC address. On a link between two network
 //! namespaces.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, os::unix::fs::PermissionsExt};
 
 use serde_json::Value;
 
 use crate::support::{
     child::{self, in_network_namespace},
-    client::{log, node, until},
+    client::{Client, log, node, token, until},
     namespace::{Host, ip},
     server::Server,
     site::{TestSite, boot_path, name},
@@ -19,6 +19,31 @@ const SERVER: &str = "198.51.100.1";
 #[test]
 fn an_installer_is_only_given_to_a_declared_mac_address() {
     in_network_namespace(test_name!(), strict_then_log_then_off);
+}
+
+/// A server that logs mismatches, and whose nodes have a secret in their document.
+fn with_secret() -> (TestSite, Server) {
+    let site = TestSite::new(0);
+    let secrets = site.beside("secrets");
+    std::fs::create_dir(&secrets).unwrap();
+    let secret = secrets.join("door");
+    std::fs::write(&secret, "sesame-in-the-document\n").unwrap();
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&secret, private).unwrap();
+    site.write(
+        "bootwright.toml",
+        &format!(
+            "[http]\nconfirm-neighbour = \"log\"\nallow-from = \"198.51.100.0/24\"\n[paths]\nsecrets = {secrets:?}\n"
+        ),
+    );
+    let script = "#!/bin/sh\necho {{ secret(\"door\") }}\n";
+    site.write("templates/first-boot/open.sh.j2", script);
+    for number in [1, 2] {
+        site.declare_node(number, "first-boot = \"templates/first-boot/open.sh.j2\"");
+    }
+    let listen = SocketAddr::new(SERVER.parse().unwrap(), 0);
+    let server = Server::listening(&site, listen);
+    (site, server)
 }
 
 fn strict_then_log_then_off() {
@@ -95,6 +120,29 @@ fn strict_then_log_then_off() {
     });
     let counts = [1, 2].map(|number| remarks(&log(&mut server.operators, number)));
     assert_eq!(counts, [0, 1]);
+    server.stop();
+
+    // Documents that contain a secret are an exception to the answer.
+    let (_site, mut server) = with_secret();
+    let address = server.machines.address();
+    let script = fetch(address, &boot_path(2));
+    let reason = "its documents contain a secret, which only a confirmed machine gets";
+    assert!(
+        !script.contains("/t/") && script.contains(reason),
+        "{script}"
+    );
+    let script = fetch(address, &boot_path(1));
+    let path = format!("/t/{}/first-boot.sh", token(&script));
+    assert!(fetch(address, &path).contains("sesame-in-the-document"));
+    let other = Client::new(address).get(&path);
+    // This host is trusted, because the site is a demonstration.
+    assert_eq!(other.status, 200);
+    until("the reason is in the log", || {
+        let log = log(&mut server.operators, 2);
+        log.iter()
+            .any(|line| line.to_string().contains(reason))
+            .then_some(())
+    });
     server.stop();
 
     let (_site, mut server) = start("off");

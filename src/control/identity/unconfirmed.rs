@@ -23,6 +23,8 @@ pub enum Unconfirmed {
     },
     /// The machine's declaration has no MAC, and none was recorded yet.
     NoMac,
+    /// The documents contain a secret, and the request is not confirmed for any reason.
+    Secret,
 }
 
 impl fmt::Display for Unconfirmed {
@@ -46,6 +48,9 @@ impl fmt::Display for Unconfirmed {
                 "{ip} is at {mac}, and so are {} other addresses: a device on the link rewrites MACs (a Wi-Fi repeater, proxy \
                  ARP); set `confirm-neighbour = \"log\"` in `[http]` if the link is trusted",
                 addresses - 1
+            ),
+            Unconfirmed::Secret => f.write_str(
+                "its documents contain a secret, which only a confirmed machine gets: see `confirm-neighbour` in `[http]`",
             ),
             Unconfirmed::NoMac => f.write_str(
                 "its declaration has no `mac`: add it, or let the machine report its NICs in the microkernel \

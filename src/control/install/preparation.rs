@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use super::rendering::{RenderFor, RenderJob};
+use crate::control::identity::sender::Confirmation;
 use crate::{
     control::{BootFromDisk, Decision, NetworkBoot, NewAttempt, Transaction},
     journal::{AttemptId, MachineId},
@@ -112,6 +113,16 @@ impl Transaction<'_> {
             self.cancel(preparation);
         }
         is_same
+    }
+
+    /// Returns whether a request comes from the machine of an attempt.
+    pub fn is_from_machine(&self, preparation: &Preparation, request: &NetworkBoot) -> bool {
+        let id = preparation.attempt().machine;
+        let node = self.node_of(id);
+        let confirmation = request
+            .sender
+            .confirm(&self.nics_of(Some(id), node.as_deref()));
+        confirmation.is_ok_and(Confirmation::is_confirmed)
     }
 
     /// Ends the reservation of an attempt whose files could not be rendered or stored. Returns how the machine of a new attempt

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    control::{DownloadRefused, UrlToken},
+    control::{DownloadRefused, Unconfirmed, UrlToken},
     disk::{
         attempts::{Document, DocumentBody},
         journal::JournalError,
@@ -65,6 +65,13 @@ impl Server {
                 ));
             }
         };
+        if document.about.secret && !download.is_confirmed {
+            let why = Unconfirmed::Secret.to_string();
+            let ((), _ticket) = engine.transaction(|transaction| {
+                transaction.log_refused_document(download.machine, &request.name, why.clone());
+            });
+            return Err(DownloadRefused::Unconfirmed(why));
+        }
         if document.about.kind != DOCUMENT || !request.whole || request.head {
             if !request.head {
                 let ((), _ticket) =

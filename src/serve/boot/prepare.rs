@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    control::{Blocked, BootFromDisk, Preparation, RenderError, RenderJob, Snapshot, Transaction},
+    control::{
+        Blocked, BootFromDisk, Preparation, RenderError, RenderJob, Snapshot, Transaction,
+        Unconfirmed,
+    },
     disk::journal::Ticket,
     journal::AttemptId,
     serve::{
@@ -20,6 +23,8 @@ pub(super) struct PendingInstaller {
     snapshot: Arc<Snapshot>,
     preparation: Preparation,
     job: RenderJob,
+    /// Whether the request comes from the machine.
+    is_confirmed: bool,
     /// Whether the reservation has ended: the attempt is open, or has failed.
     has_ended: bool,
 }
@@ -33,6 +38,8 @@ enum PrepareError {
     Unrendered(#[from] RenderError),
     #[error("{0}")]
     NoScript(String),
+    #[error("{}", Unconfirmed::Secret)]
+    Secret,
     #[error("its documents cannot be stored: {0}")]
     Unstored(#[from] std::io::Error),
 }
@@ -49,6 +56,7 @@ impl Engine {
         Some(PendingInstaller {
             engine: self.clone(),
             snapshot: snapshot.clone(),
+            is_confirmed: transaction.is_from_machine(&preparation, &boot.request),
             preparation,
             job,
             has_ended: false,
@@ -134,6 +142,9 @@ impl PendingInstaller {
             }
         }
         let rendered = self.job.run(&self.snapshot)?;
+        if rendered.uses_secrets && !self.is_confirmed {
+            return Err(PrepareError::Secret);
+        }
         let script = documents::script_of(&rendered).map_err(PrepareError::NoScript)?;
         documents::store(&self.engine.attempts, self.preparation.attempt(), rendered)?;
         Ok(script)
@@ -151,6 +162,7 @@ impl PendingInstaller {
         };
         let blocked = match error {
             PrepareError::NoMicrokernel => Some(Blocked::NoMicrokernel),
+            PrepareError::Secret => Some(Blocked::Unconfirmed(Unconfirmed::Secret)),
             // This is no hold: the next boot installs the machine once the disk has space.
             PrepareError::Unstored(_) => Some(Blocked::Unstored(reason)),
             PrepareError::Unrendered(_) | PrepareError::NoScript(_) => None,

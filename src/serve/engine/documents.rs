@@ -24,7 +24,9 @@ pub(crate) fn store(
     attempt: AttemptId,
     rendered: RenderedAttempt,
 ) -> std::io::Result<()> {
-    let documents: Vec<Document> = rendered.files.into_iter().map(document).collect();
+    let secret = rendered.uses_secrets;
+    let files = rendered.files.into_iter();
+    let documents: Vec<Document> = files.map(|file| document(file, secret)).collect();
     attempts.write(key(attempt), &documents)
 }
 
@@ -51,7 +53,7 @@ pub(crate) fn read_script(attempts: &AttemptStore, attempt: AttemptId) -> Result
     }
 }
 
-fn document(file: RenderedFile) -> Document {
+fn document(file: RenderedFile, secret: bool) -> Document {
     let kind = match file.kind {
         FileKind::Document => DOCUMENT,
         FileKind::Auxiliary => "hand-out",
@@ -61,6 +63,7 @@ fn document(file: RenderedFile) -> Document {
             name: file.name,
             kind: kind.into(),
             content_type: file.content_type.into(),
+            secret,
         },
         body: match file.body {
             FileBody::Bytes(bytes) => DocumentBody::Bytes(bytes),
