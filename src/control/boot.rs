@@ -89,7 +89,7 @@ impl Transaction<'_> {
         if let (Confirmation::Claimed(Some(why)), Decision::Open(_) | Decision::Repeat { .. }) =
             (confirmation, &decision)
         {
-            self.remark_once(id, why.to_string());
+            self.remark_unconfirmed(id, why.to_string());
         }
         self.store_latest_boot(id, request, &decision);
         self.observe_boot(id, request, &decision);

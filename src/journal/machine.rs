@@ -103,11 +103,13 @@ impl Machine {
         self.boot_mac.or_else(|| self.identity.mac.first().copied())
     }
 
-    /// Returns every MAC that is known to be of one of its NICs.
+    /// Returns every MAC of its NICs, as far as that is confirmed. Facts are not: in mode `log` any host may report them.
     pub fn all_macs(&self) -> SmallSet<Mac> {
-        let reported = self.facts.nics.iter().flatten().map(|nic| nic.mac);
-        let listed = self.nics.iter().chain(&self.identity.mac).copied();
-        listed.chain(reported).collect()
+        self.nics
+            .iter()
+            .chain(&self.identity.mac)
+            .copied()
+            .collect()
     }
 
     /// Returns whether anything ever determined what it gets, or was installed on it.

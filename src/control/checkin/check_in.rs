@@ -67,7 +67,7 @@ impl Transaction<'_> {
             Ok(confirmation) => confirmation,
             Err(why) => {
                 let reason = Blocked::Unconfirmed(why).to_string();
-                self.remark_once(id, reason.clone());
+                self.remark_unconfirmed(id, reason.clone());
                 return self.instruct(id, None, self.wait(), reason);
             }
         };

@@ -77,13 +77,9 @@ impl Transaction<'_> {
         let (own, other): (Vec<MachineId>, Vec<MachineId>) =
             known.iter().partition(|id| self.is_boot_nic(**id, mac));
         let is_own = own.iter().find(|id| board(id) != Board::Other);
-        let is_reported = |id: &&MachineId| {
-            let mut nics = self.machine(**id).facts.nics.iter().flatten();
-            nics.any(|nic| nic.mac == mac && nic.is_permanent())
-        };
-        let mut reported = other.iter().filter(is_reported);
-        let is_other = || reported.find(|id| board(id) == Board::Same);
-        if let Some(id) = is_own.or_else(is_other) {
+        let is_other =
+            |id: &&MachineId| board(id) == Board::Same && self.has_permanent_nic(**id, mac);
+        if let Some(id) = is_own.or_else(|| other.iter().find(is_other)) {
             return Some(self.of_history(*id, identity));
         }
         if !own.is_empty() || is_shared {

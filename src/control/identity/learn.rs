@@ -33,12 +33,7 @@ impl Transaction<'_> {
             }
         }
         self.record_identity(id, &identity, boot);
-        let listed = report.macs.iter().copied().filter(|mac| mac.is_unicast());
-        let listed: SmallSet<Mac> = listed.take(MAX_NICS).collect();
-        let machine = self.machine(id);
-        if !listed.is_subset(&machine.all_macs()) {
-            self.record(id, MachineEvent::Nics { macs: listed });
-        }
+        self.record_listed(id, report.macs.iter().copied());
         self.settle(id, node);
         self.server.state.resolve(id)
     }
@@ -86,6 +81,8 @@ impl Transaction<'_> {
             }
         }
         self.record_identity(id, &identity, None);
+        let listed = reported.facts.nics.iter().flatten();
+        self.record_listed(id, listed.map(|nic| nic.mac));
         let node = self.node_of(id);
         self.settle(id, node.as_ref());
         self.server.state.resolve(id)
@@ -136,12 +133,17 @@ impl Transaction<'_> {
             && self.node_of(id).is_none()
             && self.node_of(other).is_none()
             && self.board(other, identity) == Board::Same
-            && self.has_reported_nic(other, self.machine(id).boot_mac())
+            && self
+                .machine(id)
+                .boot_mac()
+                .is_some_and(|mac| self.has_permanent_nic(other, mac))
     }
 
-    fn has_reported_nic(&self, id: MachineId, mac: Option<Mac>) -> bool {
-        let mut nics = self.machine(id).facts.nics.iter().flatten();
-        nics.any(|nic| Some(nic.mac) == mac && nic.is_permanent())
+    /// Whether the microkernel of a machine has reported a NIC as permanent, in a report that was confirmed.
+    pub(super) fn has_permanent_nic(&self, id: MachineId, mac: Mac) -> bool {
+        let machine = self.machine(id);
+        let mut nics = machine.facts.nics.iter().flatten();
+        machine.all_macs().contains(&mac) && nics.any(|nic| nic.mac == mac && nic.is_permanent())
     }
 
     /// Merges two histories into the older one.
@@ -195,6 +197,14 @@ impl Transaction<'_> {
         let macs: BTreeSet<Mac> = identity.mac.iter().copied().take(room).collect();
         identity.mac.retain(|mac| macs.contains(mac));
         self.record(id, MachineEvent::Seen { identity, boot });
+    }
+
+    /// Records the MACs that a confirmed report lists, if some of them are new.
+    fn record_listed(&mut self, id: MachineId, macs: impl Iterator<Item = Mac>) {
+        let macs: SmallSet<Mac> = macs.filter(|mac| mac.is_unicast()).take(MAX_NICS).collect();
+        if !macs.is_subset(&self.machine(id).all_macs()) {
+            self.record(id, MachineEvent::Nics { macs });
+        }
     }
 
     /// Gives the machine to its node, and ends the hold of an earlier release.

@@ -128,6 +128,13 @@ impl Transaction<'_> {
         }
     }
 
+    /// Remarks that another host sent a request of a machine, at most once an hour.
+    pub(crate) fn remark_unconfirmed(&mut self, id: MachineId, text: String) {
+        if self.may_log_refusal(Some(id)) {
+            self.record(id, MachineEvent::Remark { text });
+        }
+    }
+
     /// Returns whether a refusal is logged now, and begins the interval in which no other is.
     pub(crate) fn may_log_refusal(&mut self, id: Option<MachineId>) -> bool {
         let now = self.now.mono;

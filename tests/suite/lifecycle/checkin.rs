@@ -48,6 +48,7 @@ fn an_undeclared_machine_reports_is_bound_and_installed() {
         | remark tag `racked` is unknown: fact `custom` is not known
         | boot ipxe efi: microkernel
         | seen serial s1
+        | nics 52:54:00:00:00:01, 52:54:00:00:00:02
         | facts serial S1, memory_mib 131072, 2 nics
         | remark tag `broken` is unknown: `nothing` is not known
         | bound by policy large, address 192.0.2.50 from the pool

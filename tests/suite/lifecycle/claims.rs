@@ -1,5 +1,7 @@
 //! What a request may do that is not confirmed: it is answered, and it changes no machine that is known.
 
+use bootwright::model::Mac;
+
 use crate::support::story::{Lab, replay};
 
 const A: &str = "[node.a]\nmac = \"52:54:00:00:00:01\"\nserial = \"S1\"\ntask = \"esxi\"\n";
@@ -72,6 +74,59 @@ fn a_refusal_is_one_line_an_hour() {
     let before = lab.written().len();
     lab.step("boot c1 from=c9");
     assert_eq!(lab.written().len() - before, 1);
+}
+
+#[test]
+fn other_senders_add_at_most_one_line_an_hour() {
+    let network = "[network.lab]\nsubnet = \"192.0.2.0/24\"\nunknown = \"discover\"\n";
+    let mut lab = Lab::new(&[("lab", network), ("a", A)]);
+    lab.step("boot c1 on=lab from=c1");
+    let before = lab.written().len();
+    for nic in 10..60 {
+        let answer = lab.step(&format!("poll %1 from=c{nic}")).0;
+        assert!(answer.contains("not confirmed"), "{answer}");
+    }
+    assert_eq!(lab.written().len() - before, 1);
+    // In mode `log` they are answered.
+    lab.step("edit a");
+    lab.step("wait 61m");
+    lab.step("boot c1 from=c1");
+    let before = lab.written().len();
+    for nic in 10..60 {
+        let answer = lab.step(&format!("boot c1 claim=c{nic} as=same")).0;
+        assert_eq!(answer, "#1 again");
+    }
+    let written = &lab.written()[before..];
+    let remarks = written.iter().filter(|line| line.contains("not confirmed"));
+    assert_eq!(remarks.count(), 1, "{written:#?}");
+}
+
+/// A document with a secret goes only to a confirmed machine, whatever another host has reported before.
+#[test]
+fn an_unconfirmed_report_does_not_confirm_its_sender() {
+    use bootwright::control::{Sender, SenderLink};
+    let network = "[network.lab]\nsubnet = \"192.0.2.0/24\"\nunknown = \"discover\"\n";
+    let bound = format!("{network}{ANY}");
+    let mut lab = Lab::new(&[("lab", network), ("bound", &bound)]);
+    assert_eq!(lab.step("boot c1 on=lab claim=c9").0, "microkernel %1");
+    let nics =
+        r#"[{"mac":"52:54:00:00:00:01","bus":"pci"},{"mac":"52:54:00:00:00:09","bus":"pci"}]"#;
+    lab.step(&format!(r#"report %1 claim=c9 {{"nics":{nics}}}"#));
+    lab.step("edit bound");
+    assert_eq!(lab.step("boot c1 from=c1").0, "#1: esxi by policy any");
+    let token = lab.server.token(lab.attempt("#1"));
+    for (nic, is_confirmed) in [(1, true), (9, false)] {
+        let sender = Sender::Compared {
+            ip: "198.51.100.2".parse().unwrap(),
+            link: SenderLink::Local {
+                macs: [Mac([0x52, 0x54, 0, 0, 0, nic])].into_iter().collect(),
+                others: 0,
+            },
+            strict: false,
+        };
+        let download = lab.transaction(|t| t.authorize_download(token, "ks.cfg", &sender));
+        assert_eq!(download.unwrap().is_confirmed, is_confirmed, "NIC {nic}");
+    }
 }
 
 #[test]
