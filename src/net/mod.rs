@@ -2,8 +2,9 @@
 //!
 //! Each protocol parses a request, calls its backend once and encodes the reply. Nothing is decided here.
 
-pub mod neighbour;
+pub mod netlink;
 pub mod interfaces;
+pub mod neighbour;
 pub mod ports;
 pub mod arp;
 pub mod dhcp;

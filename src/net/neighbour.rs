@@ -5,23 +5,19 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    os::fd::AsRawFd,
 };
 
-use nix::{
-    errno::Errno,
-    libc,
-    sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket},
-};
+use nix::libc;
 
-use super::interfaces;
+use super::{
+    interfaces,
+    netlink::{self, HEADER, NetlinkSocket},
+};
 use crate::{
     control::SenderLink,
     model::{Mac, SmallSet},
 };
 
-/// The size of `struct nlmsghdr`.
-const HEADER: usize = 16;
 /// The size of `struct ndmsg`.
 const NDMSG: usize = 12;
 /// The attributes of `ndmsg`: the address, and the MAC.
@@ -74,41 +70,24 @@ fn is_global(ip: IpAddr) -> bool {
 
 /// Reads the table of one address family.
 fn entries(is_v6: bool) -> io::Result<Vec<Entry>> {
-    let socket = socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkRoute,
-    )?;
-    let socket = socket.as_raw_fd();
-    send(socket, &request(is_v6), MsgFlags::empty())?;
+    let socket = NetlinkSocket::open()?;
+    socket.send(&request(is_v6))?;
     let mut datagram = vec![0; MAX_DATAGRAM];
     let mut entries = Vec::new();
     loop {
-        match recv(socket, &mut datagram, MsgFlags::empty()) {
-            Ok(length) => {
-                if read(&datagram[..length], &mut entries)? {
-                    return Ok(entries);
-                }
-            }
-            Err(Errno::EINTR) => {}
-            Err(error) => return Err(error.into()),
+        let length = socket.receive(&mut datagram)?;
+        if read(&datagram[..length], &mut entries)? {
+            return Ok(entries);
         }
     }
 }
 
-/// The request for a dump: `struct nlmsghdr` and `struct ndmsg`, in the byte order of this host.
+/// The request for a dump, with `struct ndmsg`.
 fn request(is_v6: bool) -> Vec<u8> {
     let family = if is_v6 { libc::AF_INET6 } else { libc::AF_INET };
-    let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
-    let mut message = Vec::with_capacity(HEADER + NDMSG);
-    message.extend(((HEADER + NDMSG) as u32).to_ne_bytes());
-    message.extend(libc::RTM_GETNEIGH.to_ne_bytes());
-    message.extend(flags.to_ne_bytes());
-    message.extend([0; 8]);
-    message.push(family as u8);
-    message.extend([0; NDMSG - 1]);
-    message
+    let mut body = [0; NDMSG];
+    body[0] = family as u8;
+    netlink::message(libc::RTM_GETNEIGH, libc::NLM_F_DUMP, 0, &body)
 }
 
 /// Reads the messages of a datagram. Returns whether the dump has ended.
@@ -200,11 +179,7 @@ mod tests {
     }
 
     fn with_header(kind: u16, body: &[u8]) -> Vec<u8> {
-        let mut message = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
-        message.extend(kind.to_ne_bytes());
-        message.extend([0; 10]);
-        message.extend(body);
-        message
+        netlink::message(kind, 0, 0, body)
     }
 
     #[test]

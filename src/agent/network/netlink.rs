@@ -1,41 +1,28 @@
 //! Configures NICs, addresses and routes through the kernel's netlink (rtnetlink(7)).
-//!
-//! It writes its four requests itself: the packages for netlink were the most expensive part of a build.
 
 use std::{
     io,
     net::Ipv4Addr,
-    os::fd::{AsRawFd, OwnedFd},
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use ipnet::Ipv4Net;
-use nix::{
-    errno::Errno,
-    sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket},
-};
 
-/// The size of `struct nlmsghdr`.
-const HEADER: usize = 16;
+use crate::net::netlink::{self, HEADER, NetlinkSocket};
+
 /// The flags of a request that creates something or replaces it.
 const REPLACE: i32 = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
 
 /// A netlink socket.
 pub(crate) struct Netlink {
-    socket: OwnedFd,
+    socket: NetlinkSocket,
     sequence: AtomicU32,
 }
 
 impl Netlink {
     pub(crate) fn open() -> io::Result<Netlink> {
-        let socket = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkRoute,
-        )?;
         Ok(Netlink {
-            socket,
+            socket: NetlinkSocket::open()?,
             sequence: AtomicU32::new(1),
         })
     }
@@ -62,34 +49,20 @@ impl Netlink {
     fn request(&self, kind: u16, flags: i32, body: &[u8]) -> io::Result<()> {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         let message = message(kind, flags, sequence, body);
-        send(self.socket.as_raw_fd(), &message, MsgFlags::empty())?;
+        self.socket.send(&message)?;
         let mut reply = [0; 4096];
         loop {
-            match recv(self.socket.as_raw_fd(), &mut reply, MsgFlags::empty()) {
-                Ok(length) => {
-                    if let Some(result) = acknowledgement(&reply[..length], sequence) {
-                        return result;
-                    }
-                }
-                Err(Errno::EINTR) => {}
-                Err(error) => return Err(error.into()),
+            let length = self.socket.receive(&mut reply)?;
+            if let Some(result) = acknowledgement(&reply[..length], sequence) {
+                return result;
             }
         }
     }
 }
 
-/// A request with its header, `struct nlmsghdr`. Numbers are in the byte order of the machine.
+/// A request that the kernel acknowledges.
 fn message(kind: u16, flags: i32, sequence: u32, body: &[u8]) -> Vec<u8> {
-    let length = (HEADER + body.len()) as u32;
-    let flags = (libc::NLM_F_REQUEST | libc::NLM_F_ACK | flags) as u16;
-    let mut message = Vec::with_capacity(HEADER + body.len());
-    message.extend(length.to_ne_bytes());
-    message.extend(kind.to_ne_bytes());
-    message.extend(flags.to_ne_bytes());
-    message.extend(sequence.to_ne_bytes());
-    message.extend(0u32.to_ne_bytes());
-    message.extend(body);
-    message
+    netlink::message(kind, libc::NLM_F_ACK | flags, sequence, body)
 }
 
 /// The result of the request with this sequence number, if `reply` is its acknowledgement: `struct nlmsgerr`, whose
