@@ -14,7 +14,7 @@ use hyper::{
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::sessions::{LINK_TIME, SESSION_TIME, Sessions};
+use super::sessions::{LINK_TIME, SESSION_TIME, Sessions, digest};
 use crate::{
     api::{ApiError, PageLink},
     model::SecretText,
@@ -172,10 +172,6 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     lines
         .flat_map(|line| line.split(';'))
         .filter_map(|cookie| cookie.trim().split_once('='))
-}
-
-fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token).into()
 }
 
 /// Compares without stopping at the first difference.

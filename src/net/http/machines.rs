@@ -106,10 +106,11 @@ impl<B: Backend> ConnectionHandler<B> {
                 "this port is for machines, not for web browsers\n",
             ));
         }
-        if let Some(refusal) = self.refusal(&request) {
+        let route = MachineRoute::parse(request.uri());
+        if let Some(refusal) = self.refusal(&request, route == Ok(MachineRoute::ServerHealth)) {
             return refusal;
         }
-        let route = match MachineRoute::parse(request.uri()) {
+        let route = match route {
             Ok(route) => route,
             Err(RouteError::NotFound) => return not_found(),
             Err(RouteError::InvalidPath) => {
@@ -144,7 +145,7 @@ impl<B: Backend> ConnectionHandler<B> {
     }
 
     /// The answer to a request for another server, or from a network that is not served.
-    fn refusal(&self, request: &Request<Incoming>) -> Option<HttpResponse> {
+    fn refusal(&self, request: &Request<Incoming>, is_health: bool) -> Option<HttpResponse> {
         let (config, local) = (&self.shared.config, self.peer.local.ip());
         let of_uri = request
             .uri()
@@ -156,7 +157,6 @@ impl<B: Backend> ConnectionHandler<B> {
         if !host::is_own(host, local, &config.advertise, &config.names) {
             return Some(closing(text(StatusCode::MISDIRECTED_REQUEST, host::OTHER)));
         }
-        let is_health = MachineRoute::parse(request.uri()) == Ok(MachineRoute::ServerHealth);
         let is_refused = !is_health && !self.shared.backend.serves(self.peer);
         is_refused.then(|| closing(text(StatusCode::FORBIDDEN, host::NOT_SERVED)))
     }

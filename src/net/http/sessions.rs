@@ -82,7 +82,7 @@ fn insert(
     Ok(key)
 }
 
-fn digest(key: &str) -> [u8; 32] {
+pub(super) fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key).into()
 }
 
