@@ -30,25 +30,25 @@ impl Transaction<'_> {
         let Some(found) = self.identify(&request.report) else {
             return disk(request, LocalBoot::Auto, Some(Blocked::NoIdentity));
         };
-        let confirmation = match self.confirm(&found, &request.report, &request.sender) {
+        let confirmation = match self.confirm(&found, &request.sender) {
             Ok(confirmation) => confirmation,
             Err(Unconfirmed::NoMac) => return self.boot_without_mac(request, &found),
             Err(why) => return self.refuse_unconfirmed(request, &found, why),
         };
-        let id = self.admit(&found, &request.report, confirmation);
-        if let Some(ambiguity) = found.ambiguity {
+        let id = self.admit(&found, confirmation);
+        if let Some(ambiguity) = &found.ambiguity {
             // The board of a machine that is confirmed shows later that it is the one that was installed from its other NIC.
             let is_known = matches!(ambiguity, Ambiguity::OtherMachine { .. });
             if let Some(id) = id.filter(|_| is_known && confirmation.is_confirmed()) {
-                self.learn_boot(id, found.node.as_ref(), &request.report);
+                self.learn_boot(id, &found, &request.report);
             }
-            return self.boot_ambiguous(request, id, ambiguity);
+            return self.boot_ambiguous(request, id, ambiguity.clone());
         }
         let Some(id) = id else {
             return disk(request, LocalBoot::Auto, Some(Blocked::TooManyNew));
         };
         let id = match confirmation.is_confirmed() {
-            true => self.learn_boot(id, found.node.as_ref(), &request.report),
+            true => self.learn_boot(id, &found, &request.report),
             false => id,
         };
         self.boot_known(id, found.node.as_deref(), request, confirmation)

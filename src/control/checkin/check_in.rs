@@ -62,8 +62,7 @@ impl Transaction<'_> {
         if reported.is_some() && !self.may_report(id) {
             return CheckedIn::TooOften;
         }
-        let node = self.node_of(id);
-        let confirmation = match sender.confirm(&self.nics_of(Some(id), node.as_deref())) {
+        let confirmation = match self.confirm_machine(id, sender) {
             Ok(confirmation) => confirmation,
             Err(why) => {
                 let reason = Blocked::Unconfirmed(why).to_string();
@@ -109,12 +108,8 @@ impl Transaction<'_> {
         let own = &self.machine(id).identity;
         identity.mac = own.mac.clone();
         match self.declarations_of(id).as_slice() {
-            [] => None,
             [node] => self.contradiction(node, &self.histories(node), &identity),
-            nodes => {
-                let names = nodes.iter().map(|node| node.name.value.clone());
-                Some(Ambiguity::SharedHistory(names.collect()))
-            }
+            _ => self.contested(id),
         }
     }
 

@@ -41,7 +41,7 @@ impl Transaction<'_> {
             return DhcpRequester::default();
         };
         let is_ambiguous = found.ambiguity.is_some();
-        let id = self.admit(&found, &report, Confirmation::Claimed(None));
+        let id = self.admit(&found, Confirmation::Claimed(None));
         if let Some(id) = id.filter(|_| !is_ambiguous) {
             let now = self.now.mono;
             self.server.volatile.boots.announced.insert(id, now);

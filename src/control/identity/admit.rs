@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{ambiguity::Ambiguity, identify::Identified, sender::Confirmation};
 use crate::{
-    control::{Report, Transaction, undeclared},
+    control::{Transaction, undeclared},
     journal::{HoldCause, MachineEvent, MachineId},
     model::{Identity, Node},
 };
@@ -19,13 +19,12 @@ impl Transaction<'_> {
     pub(crate) fn admit(
         &mut self,
         found: &Identified,
-        report: &Report,
         confirmation: Confirmation,
     ) -> Option<MachineId> {
         if let Some(id) = found.id {
             return Some(id);
         }
-        let mut identity = self.identity(report);
+        let mut identity = found.identity.clone();
         let is_clear = matches!(found.ambiguity, None | Some(Ambiguity::OtherMachine { .. }));
         if let Some(node) = found.node.as_ref().filter(|_| is_clear) {
             return Some(self.admit_declared(node, identity, confirmation));

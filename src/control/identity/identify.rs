@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::ambiguity::Ambiguity;
+use super::{ambiguity::Ambiguity, naming::name_of};
 use crate::{
     control::{Report, Transaction},
     journal::MachineId,
@@ -21,6 +21,8 @@ pub(crate) struct Identified {
     pub(crate) node: Option<Arc<Node>>,
     /// Why it is not clear which machine or which node it is.
     pub(crate) ambiguity: Option<Ambiguity>,
+    /// The identity in the report: the NIC that boots, and the board.
+    pub(crate) identity: Identity,
 }
 
 /// Whether the board in a report is the one of a history.
@@ -43,7 +45,11 @@ impl Transaction<'_> {
             Some(found) if found.node.is_some() => found,
             own => self.by_board(&identity, own),
         };
-        Some(self.with_other_nics(found, report, identity.mac.first().copied()))
+        let mut found = Identified { identity, ..found };
+        if found.ambiguity.is_none() {
+            found.ambiguity = self.other_nics(&found, report);
+        }
+        Some(found)
     }
 
     /// Finds the machine by the NIC that boots.
@@ -88,7 +94,7 @@ impl Transaction<'_> {
         let id = other.iter().find(|id| board(id) != Board::Other)?;
         let machine = self.machine(*id);
         let node = self.node_of(*id);
-        let name = super::naming::name_of(Some(machine), node.as_deref());
+        let name = name_of(Some(machine), node.as_deref());
         Some(Identified {
             ambiguity: Some(Ambiguity::EarlierNic { name, mac }),
             ..Identified::default()
@@ -123,14 +129,11 @@ impl Transaction<'_> {
                 ..Identified::default()
             },
             [node] => self.of_node(node, identity),
-            nodes => {
-                let names = nodes.iter().map(|node| node.name.value.clone());
-                Identified {
-                    id: Some(id),
-                    node: None,
-                    ambiguity: Some(Ambiguity::SharedHistory(names.collect())),
-                }
-            }
+            _ => Identified {
+                id: Some(id),
+                ambiguity: self.contested(id),
+                ..Identified::default()
+            },
         }
     }
 
@@ -140,6 +143,7 @@ impl Transaction<'_> {
             id: self.main_history(node, &histories),
             node: Some(Arc::clone(node)),
             ambiguity: self.contradiction(node, &histories, identity),
+            ..Identified::default()
         }
     }
 
@@ -167,74 +171,63 @@ impl Transaction<'_> {
         found
     }
 
-    /// A report whose other MACs belong to another node is ambiguous.
-    fn with_other_nics(
-        &self,
-        found: Identified,
-        report: &Report,
-        boot_mac: Option<Mac>,
-    ) -> Identified {
+    /// A report whose other MACs belong to another node or machine is ambiguous.
+    fn other_nics(&self, found: &Identified, report: &Report) -> Option<Ambiguity> {
         let declared = &self.snapshot.site.identities.mac;
         let own = found.node.as_ref().map(|node| &node.name.value);
         let others = report.macs.iter().skip(1);
-        let others = others.filter_map(|mac| Some((*mac, declared.get(mac)?)));
-        let other = others
-            .into_iter()
-            .find(|(_, node)| Some(&node.name.value) != own);
-        if found.ambiguity.is_some() {
-            return found;
-        }
-        let Some((mac, other)) = other else {
-            let ambiguity = self.other_machine(&found, report);
-            return Identified { ambiguity, ..found };
+        let mut others = others.filter_map(|mac| Some((*mac, declared.get(mac)?)));
+        let Some((mac, other)) = others.find(|(_, node)| Some(&node.name.value) != own) else {
+            return self.other_machine(found, report);
         };
-        let ambiguity = match (&found.node, boot_mac) {
-            (Some(node), _) => several(&[node, other]),
-            (None, Some(boots)) => Ambiguity::OtherNic {
+        match (&found.node, found.identity.mac.first()) {
+            (Some(node), _) => Some(several(&[node, other])),
+            (None, Some(boots)) => Some(Ambiguity::OtherNic {
                 node: other.name.value.clone(),
-                boots,
+                boots: *boots,
                 declared: mac,
-            },
-            (None, None) => return found,
-        };
-        Identified {
-            ambiguity: Some(ambiguity),
-            ..found
+            }),
+            (None, None) => None,
         }
     }
 
     /// A report that lists the NIC of a machine that is declared, held or was installed may be from that machine.
     fn other_machine(&self, found: &Identified, report: &Report) -> Option<Ambiguity> {
-        let identity = self.identity(report);
         let own = found.node.as_ref().map(|node| &node.name.value);
         report.macs.iter().skip(1).find_map(|mac| {
             let ids = self.server.index.mac.get(mac)?;
-            let other = ids.iter().find(|id| {
-                let machine = self.machine(**id);
-                let node = self.node_of(**id);
-                Some(**id) != found.id
-                    && (own.is_none() || own != node.as_ref().map(|node| &node.name.value))
+            ids.iter().find_map(|id| {
+                let machine = self.machine(*id);
+                let is_candidate = Some(*id) != found.id
                     && machine.boot_mac() == Some(*mac)
                     && (machine.was_bound() || machine.node.is_some() || !machine.holds.is_empty())
-                    && self.board(**id, &identity) != Board::Other
-            })?;
-            let node = self.node_of(*other);
-            let name = super::naming::name_of(Some(self.machine(*other)), node.as_deref());
-            Some(Ambiguity::OtherMachine { name, mac: *mac })
+                    && self.board(*id, &found.identity) != Board::Other;
+                if !is_candidate {
+                    return None;
+                }
+                let node = self.node_of(*id);
+                let is_own = own.is_some() && own == node.as_ref().map(|node| &node.name.value);
+                let name = || name_of(Some(machine), node.as_deref());
+                (!is_own).then(|| Ambiguity::OtherMachine {
+                    name: name(),
+                    mac: *mac,
+                })
+            })
         })
     }
 
     /// Whether several declarations claim the history of a node.
     pub(crate) fn shared_history(&self, node: &Node) -> Option<Ambiguity> {
-        self.contested(&self.histories(node))
+        self.histories(node)
+            .iter()
+            .find_map(|id| self.contested(*id))
     }
 
-    fn contested(&self, histories: &SmallSet<MachineId>) -> Option<Ambiguity> {
-        histories.iter().find_map(|id| {
-            let declarations_of = self.declarations_of(*id);
-            let names = declarations_of.iter().map(|node| node.name.value.clone());
-            (declarations_of.len() > 1).then(|| Ambiguity::SharedHistory(names.collect()))
-        })
+    /// Whether several declarations claim a history.
+    pub(crate) fn contested(&self, id: MachineId) -> Option<Ambiguity> {
+        let declarations_of = self.declarations_of(id);
+        let names = declarations_of.iter().map(|node| node.name.value.clone());
+        (declarations_of.len() > 1).then(|| Ambiguity::SharedHistory(names.collect()))
     }
 
     /// Why a report contradicts the node that it matches: by another serial number, because several declarations claim one
@@ -245,7 +238,7 @@ impl Transaction<'_> {
         histories: &SmallSet<MachineId>,
         identity: &Identity,
     ) -> Option<Ambiguity> {
-        if let Some(shared) = self.contested(histories) {
+        if let Some(shared) = histories.iter().find_map(|id| self.contested(*id)) {
             return Some(shared);
         }
         let declared = node.body.serial.as_ref().map(|serial| &serial.value);

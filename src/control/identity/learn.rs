@@ -5,9 +5,13 @@
 //! never identify a machine. Two histories become one only if the microkernel has reported the boot NIC of each from the other, and
 //! nothing was ever installed on either.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use super::identify::Board;
+use super::{
+    history::missing,
+    identify::{Board, Identified},
+    naming::name_of,
+};
 use crate::{
     control::{Report, Reported, Transaction},
     journal::{HoldCause, Machine, MachineEvent, MachineId},
@@ -22,20 +26,27 @@ impl Transaction<'_> {
     pub(crate) fn learn_boot(
         &mut self,
         id: MachineId,
-        node: Option<&Arc<Node>>,
+        found: &Identified,
         report: &Report,
     ) -> MachineId {
-        let identity = self.identity(report);
+        let (node, identity) = (found.node.as_ref(), &found.identity);
         let boot = identity.mac.first().copied();
-        if let (Some(mac), Some(_)) = (boot, node) {
-            for other in self.unclaimed(mac, id, &identity) {
-                self.record(other, MachineEvent::Merged { into: id });
-            }
+        let same = match boot.filter(|_| node.is_some()) {
+            Some(mac) => self.unclaimed(mac, id, identity),
+            None => Vec::new(),
+        };
+        let is_merged = !same.is_empty();
+        for other in same {
+            self.record(other, MachineEvent::Merged { into: id });
         }
-        self.record_identity(id, &identity, boot);
+        let is_new = self.record_identity(id, identity, boot);
         self.record_listed(id, report.macs.iter().copied());
-        self.settle(id, node);
-        self.server.state.resolve(id)
+        if is_merged || is_new {
+            self.settle(id, node);
+        }
+        let id = self.server.state.resolve(id);
+        self.end_hold(id, HoldCause::Identity);
+        id
     }
 
     /// Records what a confirmed report of the microkernel shows. Returns the machine, whose history may be merged into another.
@@ -85,7 +96,9 @@ impl Transaction<'_> {
         self.record_listed(id, listed.map(|nic| nic.mac));
         let node = self.node_of(id);
         self.settle(id, node.as_ref());
-        self.server.state.resolve(id)
+        let id = self.server.state.resolve(id);
+        self.end_hold(id, HoldCause::Identity);
+        id
     }
 
     /// The undeclared histories of a NIC, on which nothing was ever installed, except one.
@@ -168,7 +181,7 @@ impl Transaction<'_> {
     /// Names the commands for two histories of one machine that are not merged, because something was installed.
     fn name_settlement(&mut self, id: MachineId, mac: Mac, other: MachineId) {
         let node = self.node_of(other);
-        let name = super::naming::name_of(self.server.state.machine(other), node.as_deref());
+        let name = name_of(self.server.state.machine(other), node.as_deref());
         self.remark_once(
             id,
             format!(
@@ -186,17 +199,18 @@ impl Transaction<'_> {
         identity
     }
 
-    fn record_identity(&mut self, id: MachineId, identity: &Identity, boot: Option<Mac>) {
+    /// Records the identities that a machine did not have. Returns whether there are any.
+    fn record_identity(&mut self, id: MachineId, identity: &Identity, boot: Option<Mac>) -> bool {
         let machine = self.machine(id);
         let boot = boot.filter(|_| machine.boot_mac.is_none());
         if machine.identity.covers(identity) && boot.is_none() {
-            return;
+            return false;
         }
-        let mut identity = super::history::missing(&machine.identity, identity);
         let room = MAX_NICS.saturating_sub(machine.identity.mac.len());
-        let macs: BTreeSet<Mac> = identity.mac.iter().copied().take(room).collect();
-        identity.mac.retain(|mac| macs.contains(mac));
+        let mut identity = missing(&machine.identity, identity);
+        identity.mac = identity.mac.iter().copied().take(room).collect();
         self.record(id, MachineEvent::Seen { identity, boot });
+        true
     }
 
     /// Records the MACs that a confirmed report lists, if some of them are new.
@@ -207,17 +221,16 @@ impl Transaction<'_> {
         }
     }
 
-    /// Gives the machine to its node, and ends the hold of an earlier release.
+    /// Gives the machine to its node.
     fn settle(&mut self, id: MachineId, node: Option<&Arc<Node>>) {
-        if let Some(node) = node {
-            let histories = self.histories(node);
-            let identity = self.machine(id).identity.clone();
-            if self.contradiction(node, &histories, &identity).is_none() {
-                let id = self.merge_histories(node, histories);
-                self.name(id, node);
-            }
+        let Some(node) = node else {
+            return;
+        };
+        let histories = self.histories(node);
+        let identity = self.machine(id).identity.clone();
+        if self.contradiction(node, &histories, &identity).is_none() {
+            let id = self.merge_histories(node, histories);
+            self.name(id, node);
         }
-        let id = self.server.state.resolve(id);
-        self.end_hold(id, HoldCause::Identity);
     }
 }

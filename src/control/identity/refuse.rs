@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     control::{
-        Decision, NetworkBoot, Report, Transaction, boot::disk, diagnosis::progress::Observation,
+        Decision, NetworkBoot, Transaction, boot::disk, diagnosis::progress::Observation,
         install::blocked::Blocked,
     },
     journal::{BootAnswer, MachineEvent, MachineId},
@@ -28,11 +28,10 @@ impl Transaction<'_> {
     pub(crate) fn confirm(
         &self,
         found: &Identified,
-        report: &Report,
         sender: &Sender,
     ) -> Result<Confirmation, Unconfirmed> {
         let nics = match (found.id, &found.node) {
-            (None, None) => self.identity(report).mac,
+            (None, None) => found.identity.mac.clone(),
             (id, node) => self.nics_of(id, node.as_deref()),
         };
         let is_strict = matches!(sender, Sender::Compared { strict: true, .. });
@@ -79,20 +78,21 @@ impl Transaction<'_> {
 
     /// Answers a machine that matches a node without MACs, none of whose NICs is known. The microkernel can report them.
     pub(crate) fn boot_without_mac(&mut self, ask: &NetworkBoot, found: &Identified) -> Decision {
-        let mac = self.identity(&ask.report).mac;
-        let known = mac.first().and_then(|mac| self.server.index.mac.get(mac));
+        let macs = &found.identity.mac;
+        let known = macs.first().and_then(|mac| self.server.index.mac.get(mac));
         let own = Identified {
             id: known.and_then(SmallSet::first).copied(),
+            identity: found.identity.clone(),
             ..Identified::default()
         };
-        let confirmation = match ask.sender.confirm(&mac) {
+        let confirmation = match ask.sender.confirm(macs) {
             Ok(confirmation) => confirmation,
             Err(why) => return self.refuse_unconfirmed(ask, found, why),
         };
         let network = ask.network.as_ref();
         let network = network.and_then(|name| self.snapshot.site.networks.get(name));
         let unknown = network.map(|network| network.body.effective().unknown);
-        let id = self.admit(&own, &ask.report, confirmation);
+        let id = self.admit(&own, confirmation);
         match id.filter(|_| unknown == Some(UndeclaredMode::Discover)) {
             Some(id) => {
                 let given = BootAnswer::Microkernel;

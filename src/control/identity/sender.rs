@@ -90,6 +90,16 @@ impl Sender {
 }
 
 impl Transaction<'_> {
+    /// Compares a sender with the NICs of a machine.
+    pub(crate) fn confirm_machine(
+        &self,
+        id: MachineId,
+        sender: &Sender,
+    ) -> Result<Confirmation, Unconfirmed> {
+        let node = self.node_of(id);
+        sender.confirm(&self.nics_of(Some(id), node.as_deref()))
+    }
+
     /// Returns the MACs from which a machine sends: its declared ones and those by which it was identified before.
     pub(crate) fn nics_of(&self, id: Option<MachineId>, node: Option<&Node>) -> SmallSet<Mac> {
         let declared = node.into_iter().flat_map(Node::macs).map(|mac| mac.value);

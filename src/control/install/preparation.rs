@@ -117,11 +117,7 @@ impl Transaction<'_> {
 
     /// Returns whether a request comes from the machine of an attempt.
     pub fn is_from_machine(&self, preparation: &Preparation, request: &NetworkBoot) -> bool {
-        let id = preparation.attempt().machine;
-        let node = self.node_of(id);
-        let confirmation = request
-            .sender
-            .confirm(&self.nics_of(Some(id), node.as_deref()));
+        let confirmation = self.confirm_machine(preparation.attempt().machine, &request.sender);
         confirmation.is_ok_and(Confirmation::is_confirmed)
     }
 
