@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 use ureq::{Agent, config::ConfigBuilder, typestate::AgentScope};
 
-use crate::model::{AgentInstruction, Facts};
+use crate::model::{AgentInstruction, Facts, ImageInstruction};
 
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: u64 = 1 << 20;
@@ -64,6 +64,12 @@ impl CheckInServer {
     }
 }
 
+/// The version of an instruction, whose other fields depend on it.
+#[derive(Deserialize)]
+struct ImageVersion {
+    version: u32,
+}
+
 /// The URLs of an installation: its documents, and callbacks for stages and log lines.
 pub(super) struct InstallServer {
     agent: Agent,
@@ -73,6 +79,24 @@ impl InstallServer {
     pub(super) fn new() -> InstallServer {
         InstallServer {
             agent: http_client(Duration::from_secs(30)),
+        }
+    }
+
+    /// Fetches the instruction.
+    pub(super) fn instruction(&self, url: &str) -> Result<ImageInstruction, InstructionError> {
+        let text = self.get(url)?;
+        let ImageVersion { version } = parse(&text)?;
+        match version {
+            ImageInstruction::VERSION => parse(&text),
+            // The site's own template may be from an earlier release.
+            1 => Err(InstructionError::Refused(
+                "the instruction has version 1, from before disks had seals: update the site's own `order.json.j2`".into(),
+            )),
+            _ => Err(InstructionError::Refused(format!(
+                "the instruction has version {version}, but this agent supports only version {}: rebuild the microkernel \
+                 with `bootwright microkernel build`",
+                ImageInstruction::VERSION
+            ))),
         }
     }
 

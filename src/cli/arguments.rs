@@ -120,6 +120,12 @@ pub(super) enum CliCommand {
         #[command(subcommand)]
         command: MicrokernelCommand,
     },
+    /// Back up the state directory, or replace it with a backup.
+    #[command(after_help = EXIT_CODES)]
+    State {
+        #[command(subcommand)]
+        command: StateCommand,
+    },
     /// List the repos, or the files in one of them.
     #[command(after_help = EXIT_CODES)]
     Repos(ReposArgs),
@@ -136,8 +142,8 @@ pub(super) enum CliCommand {
 pub(super) struct InitArgs {
     /// The directory of the site; created if it does not exist.
     pub(super) dir: Option<PathBuf>,
-    /// Declare the state directory of an existing site: `new` (nothing is installed yet) or `installed` (every declared
-    /// node is installed).
+    /// Declare the state directory of an existing site: `new` (nothing is installed yet), `installed` (every declared
+    /// node is installed) or `from-machines` (each machine reports its disks once, from the microkernel).
     #[arg(long, value_enum)]
     pub(super) state: Option<InitState>,
     /// Do not prompt for a password.
@@ -151,6 +157,8 @@ pub(super) enum InitState {
     New,
     /// Every declared node is installed.
     Installed,
+    /// What the seals of their disks show.
+    FromMachines,
 }
 
 #[derive(Debug, Args)]
@@ -263,6 +271,27 @@ pub(super) enum MicrokernelCommand {
     /// of files or the new one. The same input files give the same bytes.
     #[command(after_help = EXIT_CODES)]
     Build(BuildArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StateCommand {
+    /// Write a backup of the state directory to a new file. The server may run meanwhile.
+    ///
+    /// The file contains the journal and the keys, and can only be read by its owner.
+    #[command(after_help = EXIT_CODES)]
+    Backup {
+        /// The file to write: `bootwright.tar.gz`. It must not exist.
+        file: PathBuf,
+    },
+    /// Replace the state directory with a backup. The server must not run.
+    ///
+    /// The directory from before is kept beside it. Every installation is held until `init --state` declares what is
+    /// installed.
+    #[command(after_help = EXIT_CODES)]
+    Restore {
+        /// The file that `state backup` wrote.
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -27,6 +27,7 @@ mod repos;
 mod log_writer;
 mod manual;
 mod serve;
+mod state;
 mod init;
 mod doctor;
 mod microkernel;
@@ -73,6 +74,7 @@ fn run(arguments: Arguments, terminal: &Terminal) -> CliResult {
         CliCommand::Page => page::run(&site, terminal),
         CliCommand::Adopt(adopt) => adopt::run(&site, &adopt, terminal),
         CliCommand::Microkernel { command } => microkernel::run(&site, &command, terminal),
+        CliCommand::State { command } => state::run(&site, &command, terminal),
         CliCommand::Repos(repos) => repos::run(&site, &repos, terminal),
         CliCommand::Manual(manual) => manual::run(&manual, terminal),
         CliCommand::Change(change) => operate::run(&site, change, terminal),

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, Command, CommandReply, Query},
+    control::DeclaredState,
     disk::journal::LockError,
     serve::offline::{self, Offline},
 };
@@ -28,10 +29,10 @@ pub(super) fn carry_out(site: &Path, command: &Command) -> CliResult<CommandRepl
     carried_out.map_err(refused)
 }
 
-/// Declares that every node is installed, or none. It fails if a server holds the journal's lock.
-pub(super) fn declare_state(site: &Path, installed: bool) -> CliResult<String> {
+/// Declares what is installed on machines without a record. It fails if a server holds the journal's lock.
+pub(super) fn declare_state(site: &Path, declared: DeclaredState) -> CliResult<String> {
     require_site(site)?;
-    offline::declare_state(site, installed).map_err(locked)
+    offline::declare_state(site, declared).map_err(locked)
 }
 
 fn require_site(site: &Path) -> CliResult {

@@ -32,7 +32,7 @@ pub(super) fn run(site: &Path, terminal: &Terminal) -> CliResult {
     }
     serve::limit_allocator();
     // Before any other thread starts, since privileges are dropped per thread.
-    let state = serve::drop_privileges(site).map_err(Failure::unreachable)?;
+    let own = serve::drop_privileges(site).map_err(Failure::unreachable)?;
     let log = start_log(terminal)?;
     // One thread makes all decisions: they are serialized by a lock anyway, and several threads that contend for it take
     // twice the processor time. Slow work (files, loading, the journal) has threads of its own.
@@ -43,7 +43,8 @@ pub(super) fn run(site: &Path, terminal: &Terminal) -> CliResult {
     runtime.block_on(async {
         let options = Options {
             site: site.into(),
-            state,
+            state: own.state,
+            witness: own.witness,
             ..Options::default()
         };
         let running = start(options).await;

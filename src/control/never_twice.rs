@@ -8,6 +8,7 @@
 mod hostile;
 mod life;
 mod machine;
+mod old_copy;
 mod steps;
 
 use std::collections::BTreeSet;

@@ -81,6 +81,9 @@ impl Transaction<'_> {
             Some(task) if !task.installs => Ok(NextBoot::Task(bound.task)),
             Some(_) if self.server.state.paused => Err(Blocked::Paused),
             Some(_) => {
+                if let Some(blocked) = self.unrecorded(None) {
+                    return Err(blocked);
+                }
                 let blocked = self.image_unverified(bound.repo.as_ref());
                 let others = self.reserved_by_others(None);
                 let announced = others.filter(|opening| self.is_declared(opening.machine));

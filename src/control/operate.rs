@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use super::{Transaction, identity::learn::MAX_NICS};
 use crate::{
     api::{Command, MarkedState, NodeCommand, SiteCommand},
-    journal::{HoldCause, MachineEvent, MachineId, SiteEvent, installs_of},
+    journal::{FROM_MACHINES, HoldCause, MachineEvent, MachineId, SiteEvent, installs_of},
     model::{Mac, Node, SmallSet},
+    site::counted,
 };
 
 /// How long a simulated machine is confirmed.
@@ -22,6 +23,27 @@ pub enum CommandError {
     Refused(String),
 }
 
+/// What is installed on machines of which the journal has no record, according to an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeclaredState {
+    /// Nothing.
+    New,
+    /// Every declared node is installed.
+    Installed,
+    /// What the seals of their disks show.
+    FromMachines,
+}
+
+impl DeclaredState {
+    fn name(self) -> &'static str {
+        match self {
+            DeclaredState::New => "new",
+            DeclaredState::Installed => "installed",
+            DeclaredState::FromMachines => FROM_MACHINES,
+        }
+    }
+}
+
 impl Transaction<'_> {
     /// Carries out a command, and describes the result.
     pub fn operate(&mut self, command: &Command) -> Result<String, CommandError> {
@@ -35,9 +57,10 @@ impl Transaction<'_> {
                 self.resume();
                 Ok("installations begin again".into())
             }
-            Command::Site(SiteCommand::ReleaseAll {}) => {
-                Ok(format!("{} machines are released", self.release_all()))
-            }
+            Command::Site(SiteCommand::ReleaseAll {}) => Ok(format!(
+                "{} released",
+                counted(self.release_all(), "machine")
+            )),
         }
     }
 
@@ -106,14 +129,20 @@ impl Transaction<'_> {
         current.map(|(mac, _)| *mac).collect()
     }
 
-    /// Releases every machine that is held because an edit affected many.
+    /// Releases every machine that is held because an edit affected many, or because nothing is recorded of it.
     pub fn release_all(&mut self) -> usize {
-        let held: Vec<MachineId> = self.held_for(HoldCause::Mass);
-        for id in &held {
-            self.end_hold(*id, HoldCause::Mass);
-            self.forget_boot(*id);
+        if self.server.state.unrecorded.is_some() {
+            self.record_site(SiteEvent::Trusted {});
         }
-        held.len()
+        let mut released = 0;
+        for cause in [HoldCause::Mass, HoldCause::Unrecorded] {
+            for id in self.held_for(cause) {
+                self.end_hold(id, cause);
+                self.forget_boot(id);
+                released += 1;
+            }
+        }
+        released
     }
 
     pub(crate) fn held_for(&self, cause: HoldCause) -> Vec<MachineId> {
@@ -132,14 +161,13 @@ impl Transaction<'_> {
         self.record_site(SiteEvent::Resumed {});
     }
 
-    /// Declares the state of a site whose state directory is new: every declared node is installed, or none. Returns how
-    /// many nodes count as installed.
-    pub fn declare_state(&mut self, all_installed: bool) -> usize {
+    /// Declares what is installed on machines of which the journal has no record. Returns how many nodes count as installed.
+    pub fn declare_state(&mut self, declared: DeclaredState) -> usize {
         let nodes: Vec<Arc<Node>> = self.snapshot.site.nodes.values().cloned().collect();
         let mut marked = 0;
         for node in nodes
             .iter()
-            .filter(|node| all_installed && installs_of(Some(node)) > 0)
+            .filter(|node| declared == DeclaredState::Installed && installs_of(Some(node)) > 0)
         {
             let id = self.machine_of(node);
             self.record(
@@ -150,10 +178,12 @@ impl Transaction<'_> {
             );
             marked += 1;
         }
-        let declared_as = if all_installed { "installed" } else { "new" };
         self.record_site(SiteEvent::StateDeclared {
-            as_: declared_as.into(),
+            as_: declared.name().into(),
         });
+        for id in self.held_for(HoldCause::Unrecorded) {
+            self.end_hold(id, HoldCause::Unrecorded);
+        }
         marked
     }
 

@@ -7,7 +7,7 @@ use crate::{
     journal::{AttemptId, MachineId},
     model::{
         Arch, Asset, BootProgram, Identity, LocalBoot, Mac, NetworkName, Platform, PolicyName,
-        RepoName, Serial, TaskName, Uuid,
+        RepoName, Serial, TaskName, Timestamp, Uuid,
     },
 };
 
@@ -109,6 +109,8 @@ pub struct NewAttempt {
     pub attempt: AttemptId,
     /// The node's `installs`.
     pub installs: u32,
+    /// The time of the seal that the installation leaves on its disk.
+    pub sealed: Timestamp,
     /// The task that installs the machine.
     pub task: TaskName,
     /// The repo that it installs from.
@@ -122,6 +124,18 @@ pub struct NewAttempt {
     pub platform: Option<Platform>,
     /// How the machine boots its disk if the attempt cannot be opened.
     pub local_boot: LocalBoot,
+}
+
+impl NewAttempt {
+    /// Whether both open the same attempt, if at another time.
+    pub(crate) fn is_same(&self, other: &NewAttempt) -> bool {
+        let sealed = other.sealed;
+        *other
+            == NewAttempt {
+                sealed,
+                ..self.clone()
+            }
+    }
 }
 
 /// Lists the dropped values of a request in one text of bounded length. Returns `None` if there are none.

@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::{
-    install::token::{TokenKey, UrlToken},
+    install::{
+        seal::SealAuthority,
+        token::{TokenKey, UrlToken},
+    },
     undeclared::{undeclared, undeclared_since},
     volatile::VolatileState,
 };
@@ -32,6 +35,8 @@ pub struct ServerState {
     pub state: JournalState,
     pub(crate) index: MachineIndex,
     pub(crate) volatile: VolatileState,
+    /// What makes and checks seals; none for a site without an id.
+    pub(crate) seals: Option<SealAuthority>,
 }
 
 /// The machines by identity, name and token.
@@ -102,6 +107,15 @@ impl ServerState {
             state,
             index,
             volatile,
+            seals: None,
+        }
+    }
+
+    /// Makes and checks seals.
+    pub fn with_seals(self, authority: SealAuthority) -> Self {
+        ServerState {
+            seals: Some(authority),
+            ..self
         }
     }
 

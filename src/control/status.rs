@@ -205,6 +205,10 @@ fn by_attempts(machine: &Machine) -> Option<(MachineState, Option<String>)> {
         return Some((MachineState::Failed, Some(reason)));
     }
     let Some(attempt) = machine.current() else {
+        if let Some(sealed) = machine.restored {
+            let reason = format!("its disk has a seal of {sealed}");
+            return Some((MachineState::Finished, Some(reason)));
+        }
         let reason = taken_over(machine).unwrap_or_else(|| "by an earlier history".into());
         return machine
             .installed

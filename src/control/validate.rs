@@ -5,9 +5,10 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Snapshot, UrlToken, install::binding::Bound};
+use super::{Seal, SealAuthority, Snapshot, UrlToken, install::binding::Bound};
 use crate::{
-    model::{Accept, Arch, Facts, Hostname, Mac, Node, NodeName, Platform, Policy},
+    journal::MachineId,
+    model::{Accept, Arch, Facts, Hostname, Mac, Node, NodeName, Platform, Policy, Timestamp},
     render::{self, RenderRequest, Urls},
     site::{Diagnostic, NetPlan, Resolved, Severity, Subject, resolve},
 };
@@ -105,6 +106,7 @@ impl Snapshot {
                 base,
                 token: UrlToken::ZERO.to_string(),
             },
+            seal: self.example_seal(),
             attempt: 1,
         };
         let (rendered, diagnostics) = render::inspect_attempt(&request);
@@ -114,6 +116,18 @@ impl Snapshot {
             documents,
             hostname: rendered.map(|rendered| rendered.hostname),
         }
+    }
+
+    /// The seal in documents that are rendered only for display.
+    pub fn example_seal(&self) -> Option<String> {
+        let id = self.site.config.site_id.as_ref()?;
+        let seal = Seal {
+            machine: MachineId(0),
+            node: "example".into(),
+            installs: 1,
+            sealed: Timestamp::default(),
+        };
+        Some(SealAuthority::new(&id.value, [0; 32]).text(&seal))
     }
 
     fn example_address(&self, bound: &Bound) -> Option<IpAddr> {

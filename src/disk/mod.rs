@@ -15,6 +15,8 @@ pub mod journal;
 pub mod attempts;
 pub mod last_good;
 pub mod state;
+pub mod witness;
+pub mod backup;
 pub mod secrets;
 pub mod operator_token;
 pub mod repo;

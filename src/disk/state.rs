@@ -5,6 +5,9 @@
 //!   site-id                the site it belongs to; written by `init`
 //!   token-key              32 random bytes: URLs of attempts derive from it
 //!   password-key           32 random bytes: salts of passwords derive from it
+//!   seal-key               32 random bytes: the checksums of seals derive from it; see `witness`
+//!   generation             a random number; see `witness`
+//!   alive                  when a server was last known to run
 //!   operator-token         see `operator_token`
 //!   journal/               see `journal`
 //!   attempts/              see `attempts`
@@ -25,16 +28,39 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::atomic;
+use crate::model::Timestamp;
 
 /// The name of the microkernel's directory.
 pub const MICROKERNEL: &str = "microkernel";
 
-/// The environment that determines the path of the state directory.
+/// The files of a state directory that cannot be built again, besides the journal and the documents of attempts.
+pub(super) const KEPT_FILES: [&str; 7] = [
+    "site-id",
+    GENERATION,
+    TOKEN_KEY,
+    PASSWORD_KEY,
+    SEAL_KEY,
+    "operator-token",
+    "last-good",
+];
+/// The directories with what can be built again.
+pub const BUILT_DIRECTORIES: [&str; 2] = ["images", MICROKERNEL];
+
+/// The name of the key of the seals, here and in the witness.
+pub(super) const SEAL_KEY: &str = "seal-key";
+const TOKEN_KEY: &str = "token-key";
+const PASSWORD_KEY: &str = "password-key";
+const GENERATION: &str = "generation";
+const ALIVE: &str = "alive";
+
+/// The environment that determines the paths of the state directory and of the witness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
     pub is_root: bool,
     /// `XDG_STATE_HOME`.
     pub xdg_state_home: Option<OsString>,
+    /// `XDG_DATA_HOME`.
+    pub xdg_data_home: Option<OsString>,
     /// `HOME`.
     pub home: Option<OsString>,
 }
@@ -55,6 +81,7 @@ impl Environment {
         Environment {
             is_root: nix::unistd::geteuid().is_root(),
             xdg_state_home: std::env::var_os("XDG_STATE_HOME"),
+            xdg_data_home: std::env::var_os("XDG_DATA_HOME"),
             home: std::env::var_os("HOME"),
         }
     }
@@ -74,19 +101,41 @@ impl Environment {
         Ok(self.base()?.join(format!("demo-{}", hash(site)?)))
     }
 
+    /// The witness of a site with this id when its configuration does not set one; none without a home directory.
+    pub fn witness_of_site(&self, id: &str) -> Option<PathBuf> {
+        let base = match self.is_root {
+            true => Some("/var/lib".into()),
+            false => self.user_directory(self.xdg_data_home.as_ref(), ".local/share"),
+        };
+        // An id that is no file name is written as one.
+        let plain = |c: char| {
+            if c.is_ascii_alphanumeric() || "-_".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        };
+        let id: String = id.chars().map(plain).collect();
+        Some(base?.join("bootwright-witness").join(id))
+    }
+
     fn base(&self) -> io::Result<PathBuf> {
         if self.is_root {
             return Ok("/var/lib/bootwright".into());
         }
-        // Relative paths are ignored, as the XDG Base Directory Specification requires.
-        let absolute =
-            |path: &OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
-        let xdg = self.xdg_state_home.as_ref().and_then(absolute);
-        let home = self.home.as_ref().and_then(absolute);
-        let base = xdg.or_else(|| home.map(|home| home.join(".local/state")));
+        let base = self.user_directory(self.xdg_state_home.as_ref(), ".local/state");
         let base = base.map(|base| base.join("bootwright"));
         let nowhere = "neither XDG_STATE_HOME nor HOME is set: set `state` in `[paths]`";
         base.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, nowhere))
+    }
+
+    /// A directory of the user. Relative paths are ignored, as the XDG Base Directory Specification requires.
+    fn user_directory(&self, xdg: Option<&OsString>, default: &str) -> Option<PathBuf> {
+        let absolute =
+            |path: &OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+        let home = self.home.as_ref().and_then(absolute);
+        let default = home.map(|home| home.join(default));
+        xdg.and_then(absolute).or(default)
     }
 }
 
@@ -180,12 +229,54 @@ impl StateDirectory {
 
     /// The key for deriving tokens. It is created if it is missing.
     pub fn token_key(&self) -> io::Result<SecretKey> {
-        self.key("token-key")
+        self.key(TOKEN_KEY)
     }
 
     /// The key for deriving the salts of passwords. It is created if it is missing.
     pub fn password_key(&self) -> io::Result<SecretKey> {
-        self.key("password-key")
+        self.key(PASSWORD_KEY)
+    }
+
+    /// The key for the checksums of seals. It is created if it is missing.
+    pub fn seal_key(&self) -> io::Result<SecretKey> {
+        self.key(SEAL_KEY)
+    }
+
+    pub fn has_seal_key(&self) -> bool {
+        self.path.join(SEAL_KEY).exists()
+    }
+
+    /// Stores the key of the seals that a copy has.
+    pub fn write_seal_key(&self, key: &SecretKey) -> io::Result<()> {
+        atomic::replace(&self.path.join(SEAL_KEY), &[&key.0])
+    }
+
+    /// The generation of the state: 32 hexadecimal digits. It is created if it is missing.
+    pub fn generation(&self) -> io::Result<String> {
+        match fs::read_to_string(self.path.join(GENERATION)) {
+            Ok(text) => Ok(text.trim().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let generation = new_generation()?;
+                self.write_generation(&generation)?;
+                Ok(generation)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub fn write_generation(&self, generation: &str) -> io::Result<()> {
+        atomic::replace(&self.path.join(GENERATION), &[generation.as_bytes(), b"\n"])
+    }
+
+    /// Stores that the server runs now.
+    pub fn write_alive(&self, now: Timestamp) -> io::Result<()> {
+        atomic::replace(&self.path.join(ALIVE), &[now.to_string().as_bytes(), b"\n"])
+    }
+
+    /// When a server was last known to run; none if that is not known.
+    pub fn alive(&self) -> Option<Timestamp> {
+        let text = fs::read_to_string(self.path.join(ALIVE)).ok()?;
+        text.trim().parse().ok()
     }
 
     fn key(&self, name: &str) -> io::Result<SecretKey> {
@@ -205,6 +296,13 @@ impl StateDirectory {
             io::Error::new(io::ErrorKind::InvalidData, why)
         })
     }
+}
+
+/// A random generation of a state.
+pub fn new_generation() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 impl std::fmt::Debug for SecretKey {
@@ -229,6 +327,7 @@ mod tests {
             let environment = Environment {
                 is_root,
                 xdg_state_home: xdg.map(OsString::from),
+                xdg_data_home: None,
                 home: home.map(OsString::from),
             };
             let paths = [

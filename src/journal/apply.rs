@@ -10,6 +10,9 @@ use super::{
 };
 use crate::model::{Identity, NodeName, PolicyName, RepoName, TaskName, Timestamp};
 
+/// The number of failed attempts whose seals are recognised.
+const MAX_TRIED: usize = 16;
+
 impl Machine {
     pub fn apply(&mut self, event: &M, at: Timestamp) {
         if let Some(activity) = brief(event) {
@@ -37,9 +40,13 @@ impl Machine {
             M::Attempt {
                 attempt,
                 installs,
+                sealed,
                 task,
                 repo,
-            } => self.on_attempt(*attempt, *installs, task, repo.as_ref(), at),
+            } => {
+                let sealed = (*installs, *sealed);
+                self.on_attempt(*attempt, sealed, task, repo.as_ref(), at);
+            }
             M::Serving { attempt, name } => self.on_serving(*attempt, name),
             M::Document { attempt, name, .. } => self.on_document(*attempt, name, at),
             M::Aborted { attempt, name } => self.on_aborted(*attempt, name),
@@ -47,8 +54,15 @@ impl Machine {
                 attempt,
                 stage,
                 reason,
+                inferred,
                 ..
-            } => self.on_stage(*attempt, stage, reason.as_deref(), at),
+            } => {
+                self.on_stage(*attempt, stage, reason.as_deref(), at);
+                // The server itself only infers that a seal must not be overwritten.
+                if *stage == Stage::Failed && !inferred {
+                    self.on_tried(*attempt);
+                }
+            }
             M::Overdue { attempt, stage, .. } => self.on_overdue(*attempt, stage, at),
             M::GaveUp { attempt, reason } => self.on_gave_up(*attempt, reason, at),
             M::Closed { .. } => self.close(),
@@ -57,6 +71,9 @@ impl Machine {
             M::Released { cause } => self.on_released(*cause, at),
             M::Reinstall {} => self.on_reinstall(at),
             M::Marked { installs } => self.on_marked(*installs, at),
+            M::Restored {
+                installs, sealed, ..
+            } => self.on_restored(*installs, *sealed, at),
             // `JournalState` applies them.
             M::Merged { .. } | M::Forgotten { .. } | M::Shared { .. } => {}
             // These change at most the latest activity.
@@ -82,7 +99,7 @@ impl Machine {
     fn on_attempt(
         &mut self,
         number: u32,
-        installs: u32,
+        (installs, sealed): (u32, Timestamp),
         task: &TaskName,
         repo: Option<&RepoName>,
         at: Timestamp,
@@ -99,6 +116,7 @@ impl Machine {
             id,
             opened: at,
             installs,
+            sealed,
             task: task.clone(),
             repo: repo.cloned(),
             open: true,
@@ -182,7 +200,19 @@ impl Machine {
 
     fn on_gave_up(&mut self, number: u32, reason: &str, at: Timestamp) {
         self.on_failed(number, reason);
+        self.on_tried(number);
         self.since = at;
+    }
+
+    /// An attempt failed: the next one may overwrite the seal that it may have left.
+    fn on_tried(&mut self, number: u32) {
+        let attempt = self.attempt_mut(number).filter(|attempt| attempt.open);
+        let Some(sealed) = attempt.map(|attempt| attempt.sealed) else {
+            return;
+        };
+        self.tried.push(sealed);
+        let surplus = self.tried.len().saturating_sub(MAX_TRIED);
+        self.tried.drain(..surplus);
     }
 
     fn on_callback(&mut self, number: u32) {
@@ -202,6 +232,7 @@ impl Machine {
                 self.holds.remove(&cause);
             }
             None => {
+                self.is_new |= self.holds.contains_key(&HoldCause::Unrecorded);
                 self.holds.clear();
                 self.failures = 0;
             }
@@ -213,8 +244,15 @@ impl Machine {
         self.close();
         self.took_over = None;
         self.reinstall = true;
+        self.requested = Some(at);
         self.failures = 0;
-        self.holds.remove(&HoldCause::Attempts);
+        for cause in [
+            HoldCause::Attempts,
+            HoldCause::Sealed,
+            HoldCause::Unrecorded,
+        ] {
+            self.holds.remove(&cause);
+        }
         self.since = at;
     }
 
@@ -222,6 +260,14 @@ impl Machine {
         self.on_installed(installs);
         self.took_over = None;
         self.marked = true;
+        self.since = at;
+    }
+
+    /// The machine was installed before this journal began.
+    fn on_restored(&mut self, installs: u32, sealed: Timestamp, at: Timestamp) {
+        self.on_installed(installs);
+        self.took_over = None;
+        self.restored = Some(sealed);
         self.since = at;
     }
 
@@ -249,8 +295,16 @@ impl Machine {
         self.installed = true;
         self.marked = false;
         self.reinstall = false;
+        self.requested = None;
         self.failures = 0;
-        self.holds.remove(&HoldCause::Attempts);
+        self.tried.clear();
+        for cause in [
+            HoldCause::Attempts,
+            HoldCause::Sealed,
+            HoldCause::Unrecorded,
+        ] {
+            self.holds.remove(&cause);
+        }
         self.close();
     }
 

@@ -26,6 +26,9 @@ pub struct Attempt {
     pub opened: Timestamp,
     /// The node's `installs` when it was opened.
     pub installs: u32,
+    /// The time of the seal that it leaves on the disk.
+    #[serde(default)]
+    pub sealed: Timestamp,
     pub task: TaskName,
     pub repo: Option<RepoName>,
     /// Whether it is the machine's current installation. The documents of a closed attempt are deleted. Its callbacks are

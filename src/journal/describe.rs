@@ -156,6 +156,11 @@ fn describe_site(event: &S) -> (&'static str, String) {
         S::Resumed {} => ("resumed", String::new()),
         S::StateLost { reason } => ("held", reason.clone()),
         S::StateDeclared { as_ } => ("state", format!("declared {as_}")),
+        S::Suspected { reason } => ("held", reason.clone()),
+        S::Trusted {} => (
+            "released",
+            "machines without a recorded installation are new".into(),
+        ),
     }
 }
 

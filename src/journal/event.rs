@@ -123,6 +123,9 @@ pub enum MachineEvent {
         attempt: u32,
         /// The node's `installs` at that time.
         installs: u32,
+        /// The time of the seal that it leaves on the disk; zero in journals of releases without seals.
+        #[serde(default, skip_serializing_if = "Timestamp::is_zero")]
+        sealed: Timestamp,
         task: TaskName,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         repo: Option<RepoName>,
@@ -199,6 +202,13 @@ pub enum MachineEvent {
     Marked {
         /// The node's `installs` at that time.
         installs: u32,
+    },
+    /// The machine reported a disk with a seal: it was installed before this journal began.
+    Restored {
+        /// What the seal has.
+        installs: u32,
+        sealed: Timestamp,
+        node: String,
     },
     /// The history was deleted. The machine is new afterwards.
     Forgotten {
@@ -334,9 +344,16 @@ pub enum SiteEvent {
     },
     /// An operator declared what the state directory means.
     StateDeclared {
-        /// `new` or `installed`.
+        /// `new`, `installed` or `from-machines`.
         as_: String,
     },
+    /// The state may be older than the machines: those without a recorded attempt are held until an operator releases them.
+    Suspected {
+        /// What shows it.
+        reason: String,
+    },
+    /// The machines without a recorded attempt are new.
+    Trusted {},
 }
 
 impl Event {

@@ -83,20 +83,26 @@ impl Event {
             Machine(M::DeadToken { .. }) => (false, Warning, true, Reports),
             Machine(M::Held { .. }) => (true, Warning, true, Decides),
             Machine(
-                M::Released { .. } | M::Reinstall {} | M::Marked { .. } | M::Forgotten { .. },
+                M::Released { .. }
+                | M::Reinstall {}
+                | M::Marked { .. }
+                | M::Restored { .. }
+                | M::Forgotten { .. },
             ) => (true, Normal, true, Decides),
             Machine(M::Unrendered { .. }) => (false, Error, true, Reports),
             Lease(L::Granted { .. } | L::Ended { .. }) => (true, Normal, true, Decides),
             Delivery(D::Due { .. } | D::Delivered { .. }) => (true, Normal, true, Decides),
             Delivery(D::Undelivered { .. }) => (false, Warning, true, Reports),
             Delivery(D::Undeliverable { .. }) => (true, Warning, true, Decides),
-            Site(S::Started { .. }) => (true, Normal, false, Reports),
-            Site(S::Stopped {}) => (false, Normal, true, Reports),
+            // They show whether the server stopped normally.
+            Site(S::Started { .. }) => (true, Normal, false, Decides),
+            Site(S::Stopped {}) => (false, Normal, true, Decides),
             Site(S::Reloaded { .. }) => (false, Normal, false, Reports),
             Site(S::Paused {} | S::Resumed {} | S::StateDeclared { .. }) => {
                 (true, Normal, true, Decides)
             }
-            Site(S::StateLost { .. }) => (true, Error, true, Decides),
+            Site(S::Trusted {}) => (true, Normal, true, Decides),
+            Site(S::StateLost { .. } | S::Suspected { .. }) => (true, Error, true, Decides),
         };
         EventTraits {
             durable,
@@ -104,6 +110,21 @@ impl Event {
             logged,
             role,
         }
+    }
+
+    /// Returns whether it decides about an installation. The number of these events only grows: the compaction of the journal
+    /// keeps them, and no later release counts others.
+    pub fn is_of_installation(&self) -> bool {
+        matches!(
+            self,
+            Event::Machine(
+                M::Attempt { .. }
+                    | M::Stage { .. }
+                    | M::Reinstall {}
+                    | M::Marked { .. }
+                    | M::Forgotten { .. }
+            )
+        )
     }
 
     /// Returns whether this release has an event of this name.

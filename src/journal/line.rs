@@ -92,6 +92,7 @@ mod tests {
             at: Timestamp(1_795_348_800_120),
             machine: Some(MachineId(0xab)),
             event: MachineEvent::Attempt {
+                sealed: Timestamp::default(),
                 attempt: 1,
                 installs: 1,
                 task: "esxi".parse().unwrap(),

@@ -45,8 +45,20 @@ pub struct Machine {
     pub installed: bool,
     /// Whether an operator recorded its latest installation.
     pub marked: bool,
+    /// The time of the seal from which an installation before the beginning of the journal is known.
+    #[serde(default)]
+    pub restored: Option<Timestamp>,
+    /// Whether an operator has released it as new while machines without a recorded attempt are held.
+    #[serde(default)]
+    pub is_new: bool,
+    /// The times of the seals of its failed attempts, until one succeeds.
+    #[serde(default)]
+    pub tried: Vec<Timestamp>,
     /// Whether an operator has requested another installation.
     pub reinstall: bool,
+    /// When an operator requested it.
+    #[serde(default)]
+    pub requested: Option<Timestamp>,
     /// The attempts whose callbacks are accepted, oldest first.
     pub attempts: Vec<Attempt>,
     /// The number of all attempts, including earlier ones.
@@ -86,7 +98,11 @@ impl Machine {
             done: 0,
             installed: false,
             marked: false,
+            restored: None,
+            is_new: false,
+            tried: Vec::new(),
             reinstall: false,
+            requested: None,
             attempts: Vec::new(),
             opened: 0,
             failures: 0,
@@ -115,6 +131,11 @@ impl Machine {
     /// Returns whether anything ever determined what it gets, or was installed on it.
     pub fn was_bound(&self) -> bool {
         self.binding.is_some() || self.opened > 0 || self.installed
+    }
+
+    /// Returns whether nothing shows that it is new, or what was installed on it.
+    pub fn is_unrecorded(&self) -> bool {
+        self.opened == 0 && !self.installed && !self.reinstall && !self.is_new
     }
 
     pub fn newest(&self) -> Option<&Attempt> {

@@ -15,6 +15,9 @@ impl Machine {
         self.done = self.done.max(other.done);
         self.installed |= other.installed;
         self.marked |= other.marked && self.attempts.is_empty();
+        self.restored = self.restored.or(other.restored);
+        self.is_new |= other.is_new;
+        self.tried.extend(other.tried);
         self.took_over = self.took_over.take().or(other.took_over);
         self.failures = self.failures.max(other.failures);
         self.node = self.node.take().or(other.node);

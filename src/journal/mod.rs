@@ -33,4 +33,4 @@ pub use machine_map::MachineMap;
 pub use parts::{BootAnswer, DhcpOutcome, HoldCause, LogLevel};
 pub use retention::{retained, time_of};
 pub use stage::Stage;
-pub use state::{JournalState, Lease};
+pub use state::{FROM_MACHINES, JournalState, Lease};

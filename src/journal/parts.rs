@@ -24,6 +24,10 @@ pub enum HoldCause {
     Mass,
     /// The journal lacks lines that may concern it.
     Journal,
+    /// Its disk has a seal that the attempt must not overwrite.
+    Sealed,
+    /// What was installed on it before is not known.
+    Unrecorded,
 }
 
 /// The level of a line that a machine logged.

@@ -11,12 +11,12 @@ use std::{
 
 use super::{
     DeliveryEvent as D, Event, EventRole, JournalLine, JournalState, LeaseEvent as L, Machine,
-    MachineEvent as M, MachineId, ParsedLine,
+    MachineEvent as M, MachineId, ParsedLine, SiteEvent as S,
 };
 use crate::model::Timestamp;
 
 /// Returns for each line of a segment whether it stays. Events that only report are removed, and what a later line of the
-/// segment replaces: an earlier lease of an address, and a delivery that has ended.
+/// segment replaces: an earlier lease of an address, an earlier start or stop, and a delivery that has ended.
 pub fn retained(lines: &[&str]) -> Vec<bool> {
     let mut selection = LineSelection::default();
     let mut keeps = vec![true; lines.len()];
@@ -52,7 +52,9 @@ struct LineSelection {
     due: BTreeMap<u64, usize>,
     /// The lines of each delivery that has ended.
     ended: BTreeMap<u64, [usize; 2]>,
-    /// Earlier leases.
+    /// The line of the latest start or stop of the server.
+    run: Option<usize>,
+    /// Earlier leases, starts and stops.
     replaced: Vec<usize>,
 }
 
@@ -76,6 +78,9 @@ impl LineSelection {
                 if let Some(due) = self.due.remove(delivery) {
                     self.ended.insert(*delivery, [due, at]);
                 }
+            }
+            Event::Site(S::Started { .. } | S::Stopped {}) => {
+                self.replaced.extend(self.run.replace(at));
             }
             Event::Machine(_) | Event::Delivery(D::Undelivered { .. }) | Event::Site(_) => {}
         }
@@ -104,6 +109,7 @@ impl LineSelection {
 impl JournalState {
     /// The state without what events that only report change: the latest activity of each machine, and its time.
     pub fn without_reports(mut self) -> JournalState {
+        self.latest = Timestamp::default();
         for machine in self.machines.values_mut() {
             let blank = Machine::new(machine.id, Timestamp::default());
             machine.last_activity = blank.last_activity;
@@ -173,6 +179,9 @@ mod tests {
             r#""event":"released""#.into(),
             r#""event":"reinstall""#.into(),
             r#""event":"marked","installs":1"#.into(),
+            format!(
+                r#""event":"restored","installs":1,"sealed":"2026-11-22T12:00:00.{n:03}Z","node":"n{n}""#
+            ),
             r#""event":"forgotten","by":"operator""#.into(),
             r#""event":"unrendered","reason":"r""#.into(),
             r#""event":"teleported""#.into(),
@@ -185,6 +194,8 @@ mod tests {
             r#""event":"paused""#.into(),
             r#""event":"resumed""#.into(),
             r#""event":"state-lost","reason":"r""#.into(),
+            r#""event":"suspected","reason":"r""#.into(),
+            r#""event":"trusted""#.into(),
             r#""event":"state-declared","as-":"new""#.into(),
             format!(
                 r#""event":"lease","address":"192.0.2.{n}","mac":"52:54:00:00:00:0{other}","until":"2026-11-22T13:00:00.000Z""#
@@ -207,12 +218,12 @@ mod tests {
         for (at, (kind, machine, n, other)) in steps.iter().enumerate() {
             let at = at as i64;
             let text = match *kind {
-                kind @ 39..42 => {
+                kind @ 42..45 => {
                     let last = state.deliveries.last;
                     let due = state.deliveries.due.keys().next().copied().unwrap_or(last);
                     let (number, event) = match kind {
-                        39 => (last + 1, r#""event":"due","node":"n""#),
-                        40 => (due, r#""event":"delivered""#),
+                        42 => (last + 1, r#""event":"due","node":"n""#),
+                        43 => (due, r#""event":"delivered""#),
                         _ => (due, r#""event":"undelivered","tries":1,"reason":"r""#),
                     };
                     let common = r#""to":{"hook":"chat"},"on":"failed""#;
@@ -251,7 +262,7 @@ mod tests {
 
         #[test]
         fn a_compacted_journal_decides_the_same(
-            steps in proptest::collection::vec((0_usize..42, 1_u64..4, 1_u32..4, 1_u64..4), 0..80),
+            steps in proptest::collection::vec((0_usize..45, 1_u64..4, 1_u32..4, 1_u64..4), 0..80),
             segment in 1_usize..40,
         ) {
             let lines = journal(&steps);

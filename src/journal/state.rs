@@ -39,6 +39,24 @@ pub struct JournalState {
     pub paused: bool,
     /// The reason to hold every installation until the state directory is declared new or taken over.
     pub lost: Option<String>,
+    /// The reason to hold every machine without a recorded attempt.
+    #[serde(default)]
+    pub unrecorded: Option<String>,
+    /// Whether machines without a recorded attempt are asked for their seals, in the microkernel.
+    #[serde(default)]
+    pub asks_machines: bool,
+    /// The machines that were deleted although something was installed on them, oldest first.
+    #[serde(default)]
+    pub forgotten: Vec<MachineId>,
+    /// The number of decisions about installations, which stay in the journal for ever.
+    #[serde(default)]
+    pub decisions: u64,
+    /// Whether the server was started and has not stopped normally.
+    #[serde(default)]
+    pub is_running: bool,
+    /// The time of the latest event.
+    #[serde(default)]
+    pub latest: Timestamp,
 }
 
 /// The lease of an address.
@@ -51,8 +69,18 @@ pub struct Lease {
     pub until: Timestamp,
 }
 
+/// What `StateDeclared` has if the machines are asked for their seals.
+pub const FROM_MACHINES: &str = "from-machines";
+
+/// Why machines without a recorded attempt are held after `init --state from-machines`.
+const ASKED: &str = "nothing is recorded of it, and none of its disks has shown a seal of this site; it boots the microkernel once \
+                     to report them; if it is new: `bootwright release`";
+
 /// The most times of opened attempts that are stored: more than any useful limit per hour.
 const MAX_OPENED: usize = 10_000;
+
+/// The number of deleted machines whose seals are recognised.
+const MAX_FORGOTTEN: usize = 10_000;
 
 impl JournalState {
     /// Returns a machine by its own number, or by the number of a machine that was merged into it.
@@ -91,6 +119,8 @@ impl JournalState {
     }
 
     pub fn apply(&mut self, line: &JournalLine) {
+        self.latest = self.latest.max(line.at);
+        self.decisions += u64::from(line.event.is_of_installation());
         match (&line.event, line.machine) {
             (Event::Machine(event), Some(id)) => self.change(id, event, line.at),
             // Only a remark has no machine. It changes nothing.
@@ -128,12 +158,23 @@ impl JournalState {
             SiteEvent::Paused {} => self.paused = true,
             SiteEvent::Resumed {} => self.paused = false,
             SiteEvent::StateLost { reason } => self.lost = Some(reason.clone()),
-            SiteEvent::StateDeclared { .. } => {
+            SiteEvent::StateDeclared { as_ } => {
                 self.lost = None;
+                self.asks_machines = as_ == FROM_MACHINES;
+                self.unrecorded = self.asks_machines.then(|| ASKED.into());
                 let machines = self.machines.values_mut();
                 machines.for_each(|machine| drop(machine.holds.remove(&HoldCause::Journal)));
             }
-            SiteEvent::Started { .. } | SiteEvent::Stopped {} | SiteEvent::Reloaded { .. } => {}
+            SiteEvent::Suspected { reason } => {
+                self.unrecorded.get_or_insert_with(|| reason.clone());
+            }
+            SiteEvent::Trusted {} => {
+                self.unrecorded = None;
+                self.asks_machines = false;
+            }
+            SiteEvent::Started { .. } => self.is_running = true,
+            SiteEvent::Stopped {} => self.is_running = false,
+            SiteEvent::Reloaded { .. } => {}
         }
     }
 
@@ -203,7 +244,14 @@ impl JournalState {
     }
 
     fn forget(&mut self, id: MachineId) {
-        self.machines.remove(id);
+        let forgotten = self.machines.remove(id);
+        if forgotten.is_some_and(|machine| machine.was_bound()) {
+            let merged = self.merged.iter().filter(|(_, into)| **into == id);
+            self.forgotten.extend(merged.map(|(from, _)| *from));
+            self.forgotten.push(id);
+            let surplus = self.forgotten.len().saturating_sub(MAX_FORGOTTEN);
+            self.forgotten.drain(..surplus);
+        }
         self.merged.retain(|_, into| *into != id);
         self.unbind(id);
     }

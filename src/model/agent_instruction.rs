@@ -30,7 +30,7 @@ pub enum AgentAction {
 /// The instruction to write a disk image: the document of task `image`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageInstruction {
-    /// The version of this format: 1.
+    /// The version of this format: [`ImageInstruction::VERSION`].
     pub version: u32,
     /// The name of the machine on the server.
     pub node: String,
@@ -44,10 +44,21 @@ pub struct ImageInstruction {
     pub sha512: Option<String>,
     /// The disk to write to.
     pub disk: ImageTarget,
+    /// The seal of the disk.
+    pub seal: SealInstruction,
     /// The contents of the seed volume: the URL of each file, by its name.
     pub seed: BTreeMap<String, String>,
     /// The URL to which stages and log lines are reported: `<this>/stage/<name>`.
     pub callbacks: String,
+}
+
+/// What to do about seals. A seal is described in [`crate::model::SEAL_OFFSET`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealInstruction {
+    /// The text of the seal that the installation leaves; none if the site has no id.
+    pub text: Option<String>,
+    /// The URL where to ask whether a disk with a seal may be overwritten; its text is appended.
+    pub ask: String,
 }
 
 /// The checksum of an image, in lowercase hexadecimal digits.
@@ -58,6 +69,9 @@ pub enum Checksum {
 }
 
 impl ImageInstruction {
+    /// Version 1 had no seals.
+    pub const VERSION: u32 = 2;
+
     /// The image's checksum; none if it is missing or invalid.
     pub fn checksum(&self) -> Option<Checksum> {
         let sum = |text: &String, digits| {

@@ -110,5 +110,6 @@ effective! {
     "[journal]" JournalConfig => EffectiveJournal {
         "keep" keep: Duration = TimeSpan::hours(90 * 24),
         "max" max: ByteSize = ByteSize(512 << 20),
+        "gap" gap: Duration = TimeSpan::hours(1),
     }
 }

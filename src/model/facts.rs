@@ -146,6 +146,9 @@ pub struct DiskFact {
     /// Its contents: `vmfs`, `zfs`, `md`, `lvm`, a file system, or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contents: Option<String>,
+    /// The text of its seal, valid or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<String>,
 }
 
 /// Parses a value of a report as the fact's type.

@@ -18,6 +18,7 @@ mod firmware;
 mod facts;
 mod agent_instruction;
 mod lifecycle_event;
+mod seal;
 mod secret;
 mod disk_selector;
 mod settings;
@@ -29,6 +30,7 @@ mod effective;
 pub use address::{AddressRange, HostAddress, Subnet};
 pub use agent_instruction::{
     AgentAction, AgentInstruction, Checksum, DiskPick, ImageInstruction, ImageTarget,
+    SealInstruction,
 };
 pub use declared::{
     Accept, Broker, Defaults, DhcpMode, Hook, HookBody, Network, NetworkBody, Node, NodeBody,
@@ -52,6 +54,10 @@ pub use name::{
     TagName, TaskName,
 };
 pub use revision::Revision;
+pub use seal::{
+    MAX_SEAL_CHARS, SEAL_BYTES, SEAL_MAGIC, SEAL_OFFSET, SEALED_FROM, is_plain, seal_sector,
+    seal_text,
+};
 pub use secret::{HashKind, PasswordHash, SecretText};
 pub use server::{
     ConfirmNeighbour, DhcpConfig, HttpConfig, IdentityConfig, JournalConfig, LimitsConfig,

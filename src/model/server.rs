@@ -86,6 +86,8 @@ tables! {
     PathsConfig {
         /// The state directory.
         state: Option<Spanned<String>>,
+        /// The directory of what is stored about the state directory outside of it.
+        witness: Option<Spanned<String>>,
         /// The base of relative repo paths; default: the site.
         repos: Option<Spanned<String>>,
         /// The directory of `secret("name")`.
@@ -110,6 +112,8 @@ tables! {
         keep: Option<Spanned<TimeSpan>>,
         /// The size of the journal above which the oldest of them are removed earlier.
         max: Option<Spanned<ByteSize>>,
+        /// How far the clock may be ahead of the last event when the server starts after it did not stop normally.
+        gap: Option<Spanned<TimeSpan>>,
     }
     /// `[run]`.
     RunConfig {

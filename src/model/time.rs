@@ -1,6 +1,6 @@
 //! Points in time. The core never reads a clock: the caller passes the time.
 
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -22,6 +22,11 @@ pub struct Now {
 }
 
 impl Timestamp {
+    /// Whether it is 1970-01-01T00:00:00Z, which no event has.
+    pub fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+
     /// The time since `earlier`; zero if the clock was set back meanwhile.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).max(0) as u64)
@@ -69,7 +74,15 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        let at: jiff::Timestamp = text.parse().map_err(de::Error::custom)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let at: jiff::Timestamp = text.parse()?;
         Ok(Timestamp(at.as_millisecond()))
     }
 }

@@ -94,6 +94,7 @@ impl<'a> AttemptRenderer<'a> {
             runs_first_boot,
             passwords: &passwords,
             urls: &request.urls,
+            seal: request.seal.as_deref(),
             repo: repo.as_ref().map_or(Value::from(()), TaskRepo::value),
             esxi,
             secrets: first_boot::uses_secrets(request, task).then(|| {

@@ -14,7 +14,7 @@ use minijinja::{
 };
 
 use crate::{
-    model::{Facts, Hostname, SecretText, User},
+    model::{Facts, Hostname, SEAL_MAGIC, SEAL_OFFSET, SEALED_FROM, SecretText, User},
     site::{NetPlan, Resolved},
 };
 
@@ -42,6 +42,7 @@ pub(super) struct TemplateInputs<'a> {
     pub(super) runs_first_boot: bool,
     pub(super) passwords: &'a PasswordHashes,
     pub(super) urls: &'a Urls,
+    pub(super) seal: Option<&'a str>,
     pub(super) repo: Value,
     pub(super) esxi: Value,
     pub(super) secrets: Option<SecretFunction>,
@@ -67,6 +68,7 @@ pub(super) fn shared(inputs: &TemplateInputs<'_>) -> SharedValues {
         "urls",
         urls::UrlsObject::value(inputs.urls, &inputs.task.spec),
     );
+    values.insert("seal", seal(inputs.seal));
     values.insert("repo", inputs.repo.clone());
     values.insert("esxi", inputs.esxi.clone());
     if let Some(secrets) = &inputs.secrets {
@@ -145,6 +147,16 @@ fn net(inputs: &TemplateInputs<'_>) -> Value {
         dns => texts(&plan.dns),
         search => plan.search.clone(),
         ntp => plan.ntp.clone(),
+    }
+}
+
+/// The seal, and its place on the disk in units of 512 bytes, as the kernel counts sectors.
+fn seal(text: Option<&str>) -> Value {
+    context! {
+        text => text,
+        sector => SEAL_OFFSET / 512,
+        sealed_from => SEALED_FROM / 512,
+        magic => SEAL_MAGIC,
     }
 }
 

@@ -24,6 +24,8 @@ pub struct RenderRequest<'a> {
     pub platform: Platform,
     pub arch: Arch,
     pub urls: Urls,
+    /// The text of the seal that the installation leaves on the disk; none if the site has no id.
+    pub seal: Option<String>,
     /// The number of the attempt.
     pub attempt: u32,
 }

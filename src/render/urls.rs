@@ -42,6 +42,12 @@ impl Urls {
         )
     }
 
+    /// Where an installer asks whether it may overwrite a disk with a seal. The seal's text follows.
+    pub fn seal(&self, wipe: bool) -> String {
+        let rule = if wipe { "wipe" } else { "keep" };
+        format!("{}/t/{}/seal/{rule}/", self.base, self.token)
+    }
+
     /// Where a fact is reported.
     pub fn fact(&self, name: &str, value: &str) -> String {
         format!(
@@ -133,6 +139,7 @@ impl Object for UrlsObject {
                     "expected a level (debug, info, warning, error) and a text",
                 ));
             }
+            ("seal", [rule @ ("keep" | "wipe")]) => self.urls.seal(*rule == "wipe"),
             ("fact", [name, value]) => self.urls.fact(name, value),
             ("document", [name]) => self.urls.document(name),
             _ => return Err(Error::from(ErrorKind::UnknownMethod)),

@@ -6,6 +6,8 @@
 
 mod clock;
 mod memory;
+mod backup;
+mod old_state;
 mod site_id;
 mod capabilities;
 mod user;
@@ -22,6 +24,7 @@ mod running;
 mod start;
 pub mod offline;
 
+pub use backup::{Restored, back_up, restore};
 pub(crate) use boot::discover::missing_microkernel;
 pub(crate) use boot::microkernel::{INITRD, KERNEL};
 pub(crate) use clock::is_synchronised;

@@ -9,13 +9,14 @@ use anyhow::Context;
 
 use crate::{
     api::{ApiError, Command, CommandReply, Query},
-    control::{ServerState, Snapshot, TokenKey, Transaction},
+    control::{DeclaredState, ServerState, Snapshot, TokenKey, Transaction},
     disk::{
         self,
         journal::{Journal, JournalOptions},
-        state::{SecretKey, StateDirectory},
+        state::{SecretKey, StateDirectory, new_generation},
+        witness::{Witness, WitnessedPosition},
     },
-    model::ServerConfig,
+    model::{ServerConfig, Timestamp},
     net::http::Bytes,
     serve::{
         clock::Clock,
@@ -27,7 +28,7 @@ use crate::{
         },
         site_id, start,
     },
-    site::{self, LoadCache},
+    site::{self, LoadCache, counted},
 };
 
 /// A site and its journal, without a server.
@@ -92,25 +93,61 @@ pub fn carry_out(root: &Path, command: &Command) -> anyhow::Result<Result<Comman
     })
 }
 
-/// Declares that a state directory belongs to this site, and whether every declared node is installed or none. Describes
-/// the result.
-pub fn declare_state(root: &Path, installed: bool) -> anyhow::Result<String> {
+/// Declares that a state directory belongs to this site, and what is installed on machines without a record in it. Describes the
+/// result.
+pub fn declare_state(root: &Path, declared: DeclaredState) -> anyhow::Result<String> {
     let (config, snapshot) = snapshot(root)?;
     let state = StateDirectory::open(&site_id::state_path(root, &config)?)?;
-    let marked = change(root, &state, &snapshot, |transaction| {
-        transaction.declare_state(installed)
+    let mut position = WitnessedPosition {
+        generation: new_generation()?,
+        decisions: 0,
+        at: Timestamp::default(),
+    };
+    let (marked, recorded) = change(root, &state, &snapshot, |transaction| {
+        let marked = transaction.declare_state(declared);
+        let journal = &transaction.server.state;
+        position.decisions = journal.decisions;
+        position.at = journal.latest;
+        let machines = journal.machines.values();
+        (marked, machines.filter(|machine| machine.installed).count())
     })?;
     if let Some(id) = &config.site_id {
         state.write_site_id(&id.value)?;
     }
-    Ok(match installed {
-        true => format!("{marked} nodes count as installed"),
-        false => "nothing counts as installed".into(),
+    let witness = site_id::witness_path(&absolute(root)?, &config);
+    let witness = witness.filter(|path| !site_id::is_in(path, state.path()));
+    if let Some(path) = &witness {
+        Witness::new(path).store(&position).with_context(|| {
+            format!(
+                "the witness `{}` cannot be written, so the state directory would count as an old copy again",
+                path.display()
+            )
+        })?;
+    }
+    state.write_generation(&position.generation)?;
+    let machines = counted(recorded, "machine");
+    Ok(match declared {
+        DeclaredState::Installed => format!("{marked} nodes count as installed"),
+        DeclaredState::New if recorded > 0 => {
+            format!("recorded as installed: {machines}; nothing else counts as installed")
+        }
+        DeclaredState::New => "nothing counts as installed".into(),
+        DeclaredState::FromMachines => {
+            let known = if recorded > 0 {
+                format!("recorded as installed: {machines}; ")
+            } else {
+                String::new()
+            };
+            format!(
+                "{known}the others are not installed until they have reported their disks from the microkernel: one with a seal \
+                 counts as installed, one without is held until `bootwright release`"
+            )
+        }
     })
 }
 
 /// Changes the state, and writes the events to the journal.
-fn change<T>(
+pub(super) fn change<T>(
     root: &Path,
     state: &StateDirectory,
     snapshot: &Snapshot,
@@ -158,7 +195,7 @@ pub fn adopt(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(state.path().to_path_buf())
 }
 
-fn snapshot(root: &Path) -> anyhow::Result<(Arc<ServerConfig>, Arc<Snapshot>)> {
+pub(super) fn snapshot(root: &Path) -> anyhow::Result<(Arc<ServerConfig>, Arc<Snapshot>)> {
     let files = disk::site::read(root)
         .with_context(|| format!("the site `{}` cannot be read", root.display()))?;
     let (config, _) = site::read_config(&files, &mut LoadCache::default());
@@ -169,6 +206,6 @@ fn snapshot(root: &Path) -> anyhow::Result<(Arc<ServerConfig>, Arc<Snapshot>)> {
     Ok((config, loader.load(&files, &depth).snapshot))
 }
 
-fn absolute(root: &Path) -> anyhow::Result<PathBuf> {
+pub(super) fn absolute(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(crate::serve::reload::load::absolute(root)?)
 }

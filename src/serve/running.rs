@@ -23,7 +23,9 @@ use crate::{
     serve::{
         Banner,
         background::{
-            addresses, compaction, deliveries, dhcp_silence, follow_site, images, probe, rogue_dhcp,
+            addresses, compaction, deliveries, dhcp_silence, follow_site, images, probe,
+            rogue_dhcp,
+            witness::{self, WitnessTask},
         },
         engine::Engine,
         listen::{
@@ -75,6 +77,7 @@ impl std::fmt::Debug for EngineHandle {
 /// What the tasks of a running server need besides the engine and the listeners.
 pub(crate) struct RunParts {
     pub(crate) loader: SiteLoader,
+    pub(crate) witness: Arc<WitnessTask>,
     pub(crate) state: StateDirectory,
     pub(crate) site_changes: watch::Receiver<ObservedSite>,
     pub(crate) watch: SiteWatch,
@@ -227,6 +230,7 @@ fn background(
         tokio::spawn(tick(engine.clone())),
         tokio::spawn(checkpoints(engine.clone())),
         tokio::spawn(compaction::run(engine.clone())),
+        tokio::spawn(witness::run(engine.clone(), parts.witness.clone())),
         tokio::spawn(probe::run(engine.clone(), parts.probe_interval)),
         tokio::spawn(images::run(engine.clone())),
         tokio::spawn(loaders(engine.clone())),

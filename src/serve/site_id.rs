@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use crate::{
@@ -12,6 +12,10 @@ use crate::{
     },
     model::ServerConfig,
 };
+
+/// What an operator does when the state may not be that of the machines.
+pub(crate) const UNKNOWN: &str = "which machines are installed is not known; run `bootwright init --state new`, `bootwright init \
+                                  --state installed` or `bootwright init --state from-machines`";
 
 /// Whether a state directory belongs to the site.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +38,33 @@ pub(crate) fn state_path(root: &Path, config: &ServerConfig) -> io::Result<PathB
     }
 }
 
+/// Returns the path of a site's witness; none for a demonstration, and for a user without a home directory.
+pub(crate) fn witness_path(root: &Path, config: &ServerConfig) -> Option<PathBuf> {
+    let id = config.site_id.as_ref()?;
+    match &config.paths.witness {
+        Some(witness) => Some(root.join(&witness.value)),
+        None => Environment::current().witness_of_site(&id.value),
+    }
+}
+
+/// Returns whether a path is a directory or in it.
+pub(crate) fn is_in(path: &Path, directory: &Path) -> bool {
+    real_path(path).starts_with(real_path(directory))
+}
+
+/// Returns the path without `..` and symbolic links. A part that does not exist is kept as written.
+pub(crate) fn real_path(path: &Path) -> PathBuf {
+    let mut real = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(real.pop()),
+            other => real.push(other),
+        }
+        real = real.canonicalize().unwrap_or(real);
+    }
+    real
+}
+
 /// Returns whether a state directory belongs to the site.
 pub(crate) fn owner(state: &StateDirectory, config: &ServerConfig) -> io::Result<StateOwner> {
     let Some(id) = &config.site_id else {
@@ -51,9 +82,9 @@ pub(crate) fn owner(state: &StateDirectory, config: &ServerConfig) -> io::Result
     Ok(match problem {
         None => StateOwner::Yes,
         Some(problem) => StateOwner::No(format!(
-            "the state directory {} {problem}: which machines are installed is not known; run `bootwright init --state new` \
-             or `bootwright init --state installed`",
-            state.path().display()
+            "the state directory {} {problem}: {}",
+            state.path().display(),
+            UNKNOWN
         )),
     })
 }

@@ -26,11 +26,12 @@ use crate::{
     net::http::Guard,
     serve::{
         Banner, Running,
-        background::{follow_site, probe},
+        background::{follow_site, probe, witness::WitnessTask},
         clock::Clock,
         engine::{Engine, Parts},
         listen::{banner::BannerParts, operator_tls, sockets::Listeners},
         memory,
+        old_state::{Doubt, testified, with_seals, witness},
         reload::{
             chosen_site::{ChosenSite, choose},
             load::SiteLoader,
@@ -50,6 +51,8 @@ pub struct Options {
     pub site: PathBuf,
     /// Overrides `state` in the site's `[paths]`.
     pub state: Option<PathBuf>,
+    /// The witness if the site's `[paths]` names none.
+    pub witness: Option<PathBuf>,
     /// Overrides `listen` in the site's `[http]`.
     pub listen: Option<SocketAddr>,
     /// Overrides `listen` in the site's `[operator]`.
@@ -78,6 +81,17 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let owner = site_id::owner(&state, &config)?;
     let clock = Clock::start();
     let (journal, server, mut warnings) = open_journal(&state, &root, clock)?;
+    let doubt = Doubt::of(&server.state, &state, &config, clock.now().wall);
+    let doubt = doubt.filter(|_| owner == StateOwner::Yes && !options.throwaway);
+    let witness = witness(&options, &root, &config, &state, &mut warnings);
+    let server = with_seals(server, &config, &state, witness.as_ref(), &mut warnings)?;
+    let owner = testified(
+        owner,
+        &server.state,
+        &state,
+        witness.as_ref(),
+        &mut warnings,
+    )?;
     let images = Arc::new(ImageRegistry::with_cache(state.images()));
     let mut loader = SiteLoader::new(&root, state.password_key()?, images.clone());
     warnings.extend(narrowed);
@@ -103,7 +117,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         trusts_loopback: owner == StateOwner::Demonstration || options.throwaway,
         started_with: config.clone(),
     }));
-    begin(&engine, &chosen, owner, &mut warnings).await?;
+    begin(&engine, &chosen, owner, doubt, &mut warnings).await?;
     if let Some(rejected) = &chosen.rejected {
         follow_site::reject(&engine, rejected);
     }
@@ -112,6 +126,11 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     } else {
         tokio::task::spawn_blocking(memory::release_free_memory);
     }
+    let witness = WitnessTask {
+        generation: state.generation()?,
+        state: state.clone(),
+        witness,
+    };
     if let Some(user) = &config.run.user {
         user::become_user(&user.value, state.path())?;
     }
@@ -131,6 +150,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let banner = Banner::new(&chosen, &config, banner_parts);
     let parts = RunParts {
         loader,
+        witness: Arc::new(witness),
         state,
         site_changes,
         watch,
@@ -232,6 +252,7 @@ async fn begin(
     engine: &Engine,
     chosen: &ChosenSite,
     owner: StateOwner,
+    doubt: Option<Doubt>,
     warnings: &mut Vec<String>,
 ) -> anyhow::Result<()> {
     let ((), ticket) = engine.transaction(|transaction| {
@@ -243,13 +264,19 @@ async fn begin(
         {
             transaction.record_site(SiteEvent::StateLost { reason });
         }
+        if let Some(Doubt(reason)) = doubt {
+            transaction.record_site(SiteEvent::Suspected { reason });
+        }
         transaction.on_reload(chosen.before.as_deref());
         transaction.start_deadlines();
     });
     if let Err(error) = ticket.durable().await {
         warnings.push(format!("{error}: installations are held"));
     }
-    warnings.extend(engine.read(|transaction| transaction.server.state.lost.clone()));
+    warnings.extend(engine.read(|transaction| {
+        let state = &transaction.server.state;
+        state.lost.clone().or(state.unrecorded.clone())
+    }));
     let live = engine.read(|transaction| {
         let machines = transaction.server.state.machines.values();
         let newest = machines.filter_map(|machine| machine.newest());

@@ -12,7 +12,7 @@ use anyhow::Context;
 use nix::unistd::{Gid, Uid};
 
 use crate::{
-    disk::{operator_token, state::StateDirectory},
+    disk::{atomic, operator_token, state::StateDirectory},
     model::ServerConfig,
     net::{dhcp, ports, tftp},
     serve::capabilities,
@@ -42,16 +42,18 @@ pub(crate) fn become_user(name: &str, state: &Path) -> anyhow::Result<()> {
 }
 
 /// Gives up what the server does not need of root's privileges. It must be called before other threads start, so that they inherit
-/// this. Returns the state directory, which is prepared before. Does nothing and returns `None` without root, or if the site's own
-/// settings are invalid.
-pub(crate) fn drop_privileges(site: &Path) -> anyhow::Result<Option<PathBuf>> {
-    if !nix::unistd::geteuid().is_root() {
-        return Ok(None);
-    }
+/// this. The directories are prepared before. It only finds them without root, and does nothing if the site's own settings are
+/// invalid.
+pub(crate) fn drop_privileges(site: &Path) -> anyhow::Result<OwnDirectories> {
     let root = crate::serve::reload::load::absolute(site)?;
     let Some(config) = own_config(&root) else {
-        return Ok(None);
+        return Ok(OwnDirectories::default());
     };
+    let witness = crate::serve::site_id::witness_path(&root, &config);
+    if !nix::unistd::geteuid().is_root() {
+        let state = None;
+        return Ok(OwnDirectories { state, witness });
+    }
     let path = crate::serve::site_id::state_path(&root, &config)?;
     let state = StateDirectory::open(&path)
         .with_context(|| format!("the state directory `{}` cannot be used", path.display()))?;
@@ -59,19 +61,46 @@ pub(crate) fn drop_privileges(site: &Path) -> anyhow::Result<Option<PathBuf>> {
         // Only root can give the file to the group.
         operator_token::provide(&state, operator_group()?)?;
     }
+    let witness_directory = witness
+        .as_deref()
+        .filter(|witness| !crate::serve::site_id::is_in(witness, &path));
+    if let Some(witness) = witness_directory {
+        // A witness that cannot be written is reported later, and does not keep the server from running.
+        if let Err(error) = atomic::create_dir(witness) {
+            tracing::debug!("`{}` cannot be created: {error}", witness.display());
+        }
+    }
     ports::remember_udp_owners(&[dhcp::SERVER_PORT, dhcp::PXE_PORT, tftp::PORT]);
     match &config.run.user {
-        Some(user) => switch_to(&user.value, &path)?,
+        Some(user) => switch_to(&user.value, &path, witness_directory)?,
         None => capabilities::restrict_root(&path).context("cannot drop capabilities")?,
     }
-    Ok(Some(path))
+    let state = Some(path);
+    Ok(OwnDirectories { state, witness })
+}
+
+/// The directories that a server writes, as root finds them.
+#[derive(Debug, Default)]
+pub(crate) struct OwnDirectories {
+    /// None if the server is to find it itself.
+    pub(crate) state: Option<PathBuf>,
+    /// None for a demonstration.
+    pub(crate) witness: Option<PathBuf>,
 }
 
 /// Switches permanently to a user, keeping only CAP_NET_BIND_SERVICE and CAP_NET_RAW.
-fn switch_to(user: &str, state: &Path) -> anyhow::Result<()> {
+fn switch_to(user: &str, state: &Path, witness: Option<&Path>) -> anyhow::Result<()> {
     let (uid, gid) = ids(user)?;
     chown_state(state, uid, gid)
         .with_context(|| format!("cannot change the owner of `{}` to {user}", state.display()))?;
+    if let Some(witness) = witness.filter(|witness| witness.is_dir()) {
+        chown_tree(witness, uid, gid).with_context(|| {
+            format!(
+                "cannot change the owner of `{}` to {user}",
+                witness.display()
+            )
+        })?;
+    }
     let keep = nix::sys::prctl::set_keepcaps(true);
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     keep.and_then(|()| nix::unistd::setgroups(&[gid]))

@@ -104,7 +104,9 @@ impl Site {
             "[http]\nlisten = \"127.0.0.1:{machines}\"\n[operator]\nlisten = \"127.0.0.1:{operators}\"\n\
              token-file = \"operator-token\"\n"
         );
-        let paths = format!("[paths]\nstate = {state:?}\nrepos = {stand_ins:?}\n");
+        let paths = format!(
+            "[paths]\nstate = {state:?}\nwitness = \"../witness\"\nrepos = {stand_ins:?}\n"
+        );
         fs::write(
             self.root.join("bootwright.toml"),
             format!("{CONFIG}\n{ports}{paths}"),

@@ -32,7 +32,7 @@ END
         local_boot | server_dies) echo mformat mtools ;;
         relay) echo dhcrelay isc-dhcp-relay ;;
         secure_boot) echo busybox busybox ;;
-        image_*) printf '%s\n' "$PWD/target/tests/kernel -" "$PWD/target/tests/image -" ;;
+        image_* | seal_image) printf '%s\n' "$PWD/target/tests/kernel -" "$PWD/target/tests/image -" ;;
         microkernel_*) echo "$PWD/target/tests/kernel -" ;;
     esac
 }
@@ -156,7 +156,7 @@ router() {
 # A site with one Debian node; $1 is text for the network, with its mode, $2 text for the node. On a busy host an emulated
 # timer is late, and the kernel's timer check would panic: hence `no_timer_check`.
 site() {
-    rm -rf "$work/site" "$work/state"
+    rm -rf "$work/site" "$work/state" "$work/witness"
     mkdir -p "$work/site/policies.d" "$work/site/templates/tasks/debian"
     cat >"$work/site/bootwright.toml" <<END
 site-id = "firmware"
@@ -164,6 +164,7 @@ site-id = "firmware"
 listen = "127.0.0.1:8067"
 [paths]
 state = "$work/state"
+witness = "$work/witness"
 [run]
 user = "nobody"
 END

@@ -63,7 +63,7 @@ cp -r examples/systemd examples/quickstart "$work/examples"
 site=$work/examples/systemd
 sed -i '1i site-id = "systemd"' "$site/bootwright.toml"
 /usr/local/bin/bootwright --site "$site" init --state new
-chown -R bootwright: /var/lib/bootwright
+chown -R bootwright: /var/lib/bootwright /var/lib/bootwright-witness
 mkdir "$work/trace"
 chown bootwright: "$work/trace"
 

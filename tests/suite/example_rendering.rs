@@ -108,6 +108,7 @@ fn render_all(root: &Path) -> usize {
                 base: "http://192.0.2.5".into(),
                 token: "0".repeat(32),
             },
+            seal: Some("bootwright-seal/1/5f0c/00000000000000ab/db1/1/2026-11-22T12:00:00.000Z/000102030405060708090a0b0c0d0e0f".into()),
             attempt: 1,
         });
         found.extend(mistakes);

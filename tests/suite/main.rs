@@ -23,6 +23,7 @@ mod images;
 mod http;
 mod hostile_http;
 mod operators;
+mod old_state;
 mod operator_tls;
 mod journal;
 mod sendfile;

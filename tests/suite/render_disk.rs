@@ -1,6 +1,13 @@
 //! The script that chooses a disk, run by a shell on simulated disks.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use bootwright::model::{SEAL_BYTES, SEAL_OFFSET, seal_sector, seal_text};
 
 use crate::support::rendering::rendering;
 
@@ -112,47 +119,80 @@ const OTHERS: [Disk; 4] = [
     },
 ];
 
+const SITE: &str = "[network.lab]\nsubnet = \"192.0.2.0/24\"\ngateway = \"192.0.2.1\"\n[repo.debian]\npath = \"debian\"\n[node.n1]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.0.2.11\"\nrepo = \"debian\"\ntask = \"debian\"\n";
+
+/// A machine with simulated disks, and what its scripts have done.
+struct Machine {
+    root: tempfile::TempDir,
+    shell: &'static [&'static str],
+}
+
+impl Machine {
+    fn new(disks: &[&Disk]) -> Machine {
+        let machine = Machine {
+            root: tempfile::tempdir().unwrap(),
+            shell: &["sh"],
+        };
+        let root = machine.root.path();
+        for disk in disks.iter().copied().chain(&OTHERS) {
+            write_disk(root, disk);
+        }
+        for (name, body) in [
+            (
+                "udevadm",
+                "case \"$*\" in settle*) exit 0;; esac\ncat \"$ROOT/udev/${3#--name=/dev/}\" 2>/dev/null",
+            ),
+            (
+                "wget",
+                "for last; do :; done\necho \"$last\" >> \"$ROOT/reported\"\ncase \"$last\" in */seal/*) cat \"$ROOT/verdict\" ;; esac",
+            ),
+            ("sleep", "exit 0"),
+            ("reboot", "echo reboot >> \"$ROOT/reported\""),
+            ("debconf-set", "echo \"$1 $2\" >> \"$ROOT/set\""),
+            // The disks of this machine are files.
+            (
+                "dd",
+                "for word; do shift; case \"$word\" in ?f=/dev/zero) ;; ?f=/dev/*) word=\"${word%%/*}$ROOT$(echo \"${word#*=}\")\" ;; esac; set -- \"$@\" \"$word\"; done\nPATH=/usr/bin:/bin exec dd \"$@\"",
+            ),
+        ] {
+            program(root, name, body);
+        }
+        machine
+    }
+
+    /// Runs a script of the node, with the paths of this machine. Returns its error output.
+    fn run(&self, script: &str) -> String {
+        let root = self.root.path();
+        let at = root.display();
+        let script = script
+            .replace("sys=/sys/block", &format!("sys={at}/sys"))
+            .replace("/sys/block/", &format!("{at}/sys/"))
+            .replace("/dev/console", &format!("{at}/console"))
+            .replace("/tmp/bootwright-disk", &format!("{at}/chosen"))
+            .replace("[ -b \"$disk\" ]", &format!("[ -e \"{at}$disk\" ]"));
+        let path = format!("{at}/bin:{}", std::env::var("PATH").unwrap());
+        let output = Command::new(self.shell[0])
+            .args(&self.shell[1..])
+            .arg("-c")
+            .arg(script)
+            .env("PATH", path)
+            .env("ROOT", root)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.root.path().join(name)).unwrap_or_default()
+    }
+}
+
 /// Runs the script of a node with `settings`, and returns the disk that it chose or the reason that it reported.
 fn chosen(settings: &str, disks: &[&Disk]) -> String {
-    let site = format!(
-        "[network.lab]\nsubnet = \"192.0.2.0/24\"\ngateway = \"192.0.2.1\"\n[repo.debian]\npath = \"debian\"\n[node.n1]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.0.2.11\"\nrepo = \"debian\"\ntask = \"debian\"\n{settings}"
-    );
-    let rendering = rendering(&site, &[]);
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path();
-    let script = rendering
-        .text("n1", "disk.sh")
-        .replace("sys=/sys/block", &format!("sys={}/sys", root.display()))
-        .replace("/dev/console", &format!("{}/console", root.display()));
-    for disk in disks.iter().copied().chain(&OTHERS) {
-        write_disk(root, disk);
-    }
-    for (name, body) in [
-        (
-            "udevadm",
-            "case \"$*\" in settle*) exit 0;; esac\ncat \"$ROOT/udev/${3#--name=/dev/}\" 2>/dev/null",
-        ),
-        (
-            "wget",
-            "for last; do :; done\necho \"$last\" >> \"$ROOT/reported\"",
-        ),
-        ("sleep", "exit 0"),
-        ("reboot", "echo reboot >> \"$ROOT/reported\""),
-        ("debconf-set", "echo \"$1 $2\" >> \"$ROOT/set\""),
-    ] {
-        program(root, name, body);
-    }
-    let path = format!("{}/bin:{}", root.display(), std::env::var("PATH").unwrap());
-    let output = Command::new("sh")
-        .arg("-c")
-        .arg(script)
-        .env("PATH", path)
-        .env("ROOT", root)
-        .output()
-        .unwrap();
-    let read = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
-    let (set, reported) = (read("set"), read("reported"));
-    let output = String::from_utf8_lossy(&output.stderr).into_owned();
+    let rendering = rendering(&format!("{SITE}{settings}"), &[]);
+    let machine = Machine::new(disks);
+    let output = machine.run(&rendering.text("n1", "disk.sh"));
+    let (set, reported) = (machine.read("set"), machine.read("reported"));
     match set.lines().collect::<Vec<_>>().as_slice() {
         [] => reported
             .lines()
@@ -164,6 +204,10 @@ fn chosen(settings: &str, disks: &[&Disk]) -> String {
             assert_eq!(
                 partman.replace("partman-auto/disk", ""),
                 grub.replace("grub-installer/bootdev", "")
+            );
+            assert_eq!(
+                machine.read("chosen").trim(),
+                grub.replace("grub-installer/bootdev ", "")
             );
             partman.replace("partman-auto/disk ", "")
         }
@@ -279,5 +323,154 @@ fn the_selected_disk_is_the_declared_one_or_none() {
     ] {
         let names: Vec<&str> = disks.iter().map(|disk| disk.name).collect();
         assert_eq!(chosen(settings, disks), expected, "{settings} of {names:?}");
+    }
+}
+
+/// The shells of installers: that of Anaconda, a small POSIX shell, and that of Debian's installer.
+const SHELLS: [&[&str]; 3] = [&["bash", "--posix"], &["sh"], &["busybox", "sh"]];
+
+const SEAL: &str = "bootwright-seal/1/5f0c/00000000000000ab/db1/1/2026-11-22T12:00:00.000Z/000102030405060708090a0b0c0d0e0f";
+
+/// A disk of 2 MiB with these bytes in the place of its seal.
+fn disk_with(machine: &Machine, seal: &[u8]) -> PathBuf {
+    let path = machine.root.path().join("dev/sda");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut bytes = vec![0xdd; 2 << 20];
+    let at = SEAL_OFFSET as usize;
+    bytes[at..at + seal.len()].copy_from_slice(seal);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn a_disk_with_a_seal_is_overwritten_only_if_the_server_permits_it() {
+    let ordinary = rendering(SITE, &[]).text("n1", "disk.sh");
+    let wiping = rendering(&format!("{SITE}disk = {{ wipe = true }}"), &[]).text("n1", "disk.sh");
+    let strange = b"bootwright-seal/2/$(touch /tmp/x)\"'`\xff\n";
+    let sealed = seal_sector(SEAL);
+    for shell in SHELLS {
+        for (script, seal, verdict, asked, chooses) in [
+            (
+                &ordinary,
+                &sealed[..],
+                "overwrite",
+                format!("seal/keep/{SEAL}"),
+                true,
+            ),
+            (
+                &wiping,
+                &sealed[..],
+                "overwrite",
+                format!("seal/wipe/{SEAL}"),
+                true,
+            ),
+            (
+                &ordinary,
+                &sealed[..],
+                "keep: its disk has an installation",
+                format!("seal/keep/{SEAL}"),
+                false,
+            ),
+            (
+                &ordinary,
+                &sealed[..],
+                "",
+                format!("seal/keep/{SEAL}"),
+                false,
+            ),
+            (
+                &ordinary,
+                &strange[..],
+                "keep: its seal is damaged",
+                "seal/keep/bootwright-seal/2/".into(),
+                false,
+            ),
+            (&ordinary, &b"another text"[..], "", String::new(), true),
+        ] {
+            let machine = Machine {
+                shell,
+                ..Machine::new(&[&SYSTEM])
+            };
+            let disk = disk_with(&machine, seal);
+            fs::write(machine.root.path().join("verdict"), format!("{verdict}\n")).unwrap();
+            let before = fs::read(&disk).unwrap();
+            let output = machine.run(script);
+            let reported = machine.read("reported");
+            let first = reported.lines().next().unwrap_or_default();
+            assert!(first.ends_with(&asked), "{shell:?}: {first}");
+            let is_chosen = machine.read("set").contains("partman-auto/disk /dev/sda");
+            assert_eq!(is_chosen, chooses, "{shell:?} {verdict}: {output}");
+            let after = fs::read(&disk).unwrap();
+            if chooses && !asked.is_empty() {
+                assert_eq!(seal_text(&after[SEAL_OFFSET as usize..]), None);
+                assert_eq!(after.len(), before.len());
+            } else {
+                assert!(after == before, "{shell:?}: the disk is as before");
+            }
+            assert_eq!(reported.contains("reboot"), !chooses);
+            if let Some(reason) = verdict.strip_prefix("keep: ") {
+                assert!(
+                    machine.read("console").contains(reason),
+                    "{}",
+                    machine.read("console")
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_installation_leaves_a_seal_in_front_of_the_first_partition() {
+    let late = rendering(SITE, &[]).text("n1", "late.sh");
+    // Only the end of the script concerns the seal.
+    let script = &late[late.find("# A seal is not part").unwrap()..];
+    let tell = "tell() { wget \"$1\"; }\n";
+    for shell in SHELLS {
+        for (starts, expected) in [
+            (&["2048", "1050624"][..], None),
+            (&["63"], Some("a%20partition%20begins%20before%201%20MiB")),
+            (
+                &["4096", "2047"],
+                Some("a%20partition%20begins%20before%201%20MiB"),
+            ),
+            (&[], Some("it%20has%20no%20partitions")),
+        ] {
+            let machine = Machine {
+                shell,
+                ..Machine::new(&[&SYSTEM])
+            };
+            let disk = disk_with(&machine, b"");
+            let root = machine.root.path();
+            for (at, start) in starts.iter().enumerate() {
+                let part = root.join(format!("sys/sda/sda{}", at + 1));
+                fs::create_dir_all(&part).unwrap();
+                fs::write(part.join("start"), format!("{start}\n")).unwrap();
+            }
+            fs::write(root.join("chosen"), "/dev/sda\n").unwrap();
+            let before = fs::read(&disk).unwrap();
+            let output = machine.run(&format!("set -e\n{tell}{script}"));
+            let after = fs::read(&disk).unwrap();
+            let reported = machine.read("reported");
+            assert!(
+                reported.ends_with("stage/installed\n"),
+                "{shell:?}: {output}"
+            );
+            match expected {
+                None => {
+                    let (at, end) = (SEAL_OFFSET as usize, SEAL_OFFSET as usize + SEAL_BYTES);
+                    assert_eq!(after[at..end], seal_sector(SEAL), "{shell:?}: {output}");
+                    assert!(after[..at] == before[..at] && after[end..] == before[end..]);
+                }
+                Some(reason) => {
+                    assert!(after == before);
+                    assert!(
+                        reported.contains(&format!(
+                            "log/warning/the%20disk%20has%20no%20seal%3A%20{reason}"
+                        )),
+                        "{reported}"
+                    );
+                }
+            }
+        }
     }
 }

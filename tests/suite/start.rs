@@ -8,6 +8,7 @@ use std::{
 };
 
 use bootwright::{
+    control::DeclaredState,
     disk::journal::{Journal, JournalEntry, JournalOptions},
     serve::offline,
 };
@@ -101,7 +102,7 @@ fn lost() -> TestSite {
     let site = TestSite::new(2);
     let state = site.state();
     let config = format!(
-        "site-id = \"7d3f\"\n[http]\nallow-from = \"127.0.0.0/8\"\nconfirm-neighbour = \"off\"\n[limits]\ninstalls-per-hour = 1000000\n[paths]\nstate = \"{}\"\n",
+        "site-id = \"7d3f\"\n[http]\nallow-from = \"127.0.0.0/8\"\nconfirm-neighbour = \"off\"\n[limits]\ninstalls-per-hour = 1000000\n[paths]\nstate = \"{}\"\nwitness = \"../witness\"\n",
         state.display()
     );
     site.write("bootwright.toml", &config);
@@ -127,7 +128,14 @@ fn a_state_directory_of_another_site_holds_every_installation_until_it_is_declar
         let mut server = Server::start(&site);
         assert!(!is_installer(&server.machines.boot(1)));
         server.stop();
-        let declared = offline::declare_state(&site.path(), installed);
+        let declared = offline::declare_state(
+            &site.path(),
+            if installed {
+                DeclaredState::Installed
+            } else {
+                DeclaredState::New
+            },
+        );
         declared.unwrap();
         let mut server = Server::start(&site);
         assert_eq!(health(&mut server), "ok\n");
@@ -336,7 +344,7 @@ fn a_missing_segment_with_identities_holds_every_machine() {
         assert!(!is_installer(&script), "{}: {script}", name(number));
     }
     server.stop();
-    let declared = offline::declare_state(&site.path(), true);
+    let declared = offline::declare_state(&site.path(), DeclaredState::Installed);
     declared.unwrap();
     let mut server = Server::start(&site);
     assert_eq!(health(&mut server), "ok\n");
@@ -391,7 +399,7 @@ fn a_deleted_journal_is_not_treated_as_a_new_one() {
         assert!(script.contains("bootwright init --state new"), "{script}");
         server.stop();
     }
-    let declared = offline::declare_state(&site.path(), false);
+    let declared = offline::declare_state(&site.path(), DeclaredState::New);
     declared.unwrap();
     let mut server = Server::start(&site);
     assert!(is_installer(&server.machines.boot(1)));

@@ -2,12 +2,15 @@
 
 use std::{
     fs::{self, File},
-    io::Read,
+    io::{self, Read, Seek, SeekFrom},
     path::Path,
 };
 
 use super::{SystemRoot, entries, name, number, signature, text};
-use crate::{agent::partitions, model::DiskFact};
+use crate::{
+    agent::partitions,
+    model::{DiskFact, SEAL_BYTES, SEAL_OFFSET, seal_text},
+};
 
 /// Prefixes of block devices that are not disks.
 const NOT_DISKS: [&str; 9] = [
@@ -56,12 +59,28 @@ fn disk(root: &SystemRoot, device: &Path) -> Option<DetectedDisk> {
         rotational: number(&device.join("queue/rotational")).map(|rotational| rotational == 1),
         transport: transport(&target.to_string_lossy(), &name),
         contents: Some(contents(root, device, &name)),
+        seal: seal(root, &name),
     };
     Some(DetectedDisk {
         is_removable,
         links: links(device, &fact),
         fact,
     })
+}
+
+/// The text of a disk's seal. An unreadable disk is reported through its contents.
+fn seal(root: &SystemRoot, name: &str) -> Option<String> {
+    let mut device = File::open(root.at(&format!("dev/{name}"))).ok()?;
+    seal_text(&sealed_sector(&mut device).ok()?)
+}
+
+/// Reads the sector in which a disk has its seal; less of it, if the disk is smaller.
+pub(in crate::agent) fn sealed_sector(device: &mut File) -> io::Result<Vec<u8>> {
+    let mut sector = Vec::new();
+    device.seek(SeekFrom::Start(SEAL_OFFSET))?;
+    let length = SEAL_BYTES as u64;
+    device.by_ref().take(length).read_to_end(&mut sector)?;
+    Ok(sector)
 }
 
 /// The names that udev's rules create (60-persistent-storage.rules of systemd).

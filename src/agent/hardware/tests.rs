@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::symlink};
 
 use super::*;
-use crate::model::Platform;
+use crate::model::{Platform, SEAL_OFFSET, seal_sector};
 
 /// A directory with the files of a machine.
 struct FakeMachine(tempfile::TempDir);
@@ -125,6 +125,8 @@ fn all_facts_of_a_machine_are_read() {
         .write("sys/block/sdc/removable", "1\n");
     let mut disk = vec![0; 4 << 20];
     disk[512..520].copy_from_slice(b"EFI PART");
+    let seal = SEAL_OFFSET as usize;
+    disk[seal..seal + 512].copy_from_slice(&seal_sector("bootwright-seal/1/x"));
     let mut partition = vec![0; 1 << 20];
     partition[0x438..0x43a].copy_from_slice(&[0x53, 0xef]);
     machine.write("dev/sda", disk).write("dev/sda1", partition);
@@ -174,6 +176,7 @@ fn all_facts_of_a_machine_are_read() {
         (disk.transport.as_deref(), disk.contents.as_deref()),
         (Some("sata"), Some("gpt: ext"))
     );
+    assert_eq!(disk.seal, text("bootwright-seal/1/x"));
 }
 
 #[test]

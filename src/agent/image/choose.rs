@@ -118,6 +118,7 @@ mod tests {
     fn disk(name: &str, gib: u64, contents: &str) -> DetectedDisk {
         DetectedDisk {
             fact: DiskFact {
+                seal: None,
                 path: format!("/dev/{name}"),
                 model: Some("Example SSD".into()),
                 serial: Some(format!("S-{name}")),

@@ -12,4 +12,4 @@ mod write;
 pub(super) use choose::choose;
 pub(super) use download::RemoteImage;
 pub(super) use seed::volume;
-pub(super) use write::{ImageSource, write};
+pub(super) use write::{ImageSource, WrittenImage, write};

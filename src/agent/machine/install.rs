@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt,
     thread,
     time::{Duration, Instant},
@@ -15,12 +15,12 @@ use crate::{
     agent::{
         backoff,
         hardware::{self, DetectedDisk},
-        image::{ImageSource, RemoteImage, choose, volume, write},
+        image::{ImageSource, RemoteImage, WrittenImage, choose, volume, write},
         network::Netlink,
         partitions::DiskSize,
-        server::{InstallServer, InstructionError, parse},
+        server::{InstallServer, InstructionError},
     },
-    model::ImageInstruction,
+    model::{ImageInstruction, seal_text},
     render::encoded,
 };
 
@@ -76,8 +76,7 @@ impl MicrokernelAgent {
         let mut failures = 0;
         loop {
             self.set_status("fetching its instruction");
-            let instruction = server.get(url).and_then(|text| parse(&text));
-            let error = match instruction {
+            let error = match server.instruction(url) {
                 Ok(instruction) => return instruction,
                 Err(error) => error,
             };
@@ -111,12 +110,6 @@ impl MicrokernelAgent {
         server: &InstallServer,
         instruction: &ImageInstruction,
     ) -> Result<(), String> {
-        if instruction.version != 1 {
-            return Err(format!(
-                "the instruction has version {}, but this agent supports only version 1: rebuild the microkernel with `bootwright microkernel build`",
-                instruction.version
-            ));
-        }
         let checksum = instruction.checksum();
         let checksum = checksum.ok_or("the instruction has no checksum for the image")?;
         let disks = self.wait_for_disks();
@@ -144,11 +137,13 @@ impl MicrokernelAgent {
             .custom_flags(nix::libc::O_EXCL)
             .open(self.root.join(path.trim_start_matches('/')));
         let mut device = opened.map_err(|error| format!("cannot open {path}: {error}"))?;
+        self.ask_about_seal(netlink, server, instruction, &mut device)?;
         let source = ImageSource {
             packed: stream,
             checksum,
             seed,
             guid: guid(instruction),
+            seal: instruction.seal.text.clone(),
         };
         let log = |text: &str| format!("{}/log/info/{}", instruction.callbacks, encoded(text));
         let (begun, mut reported, mut last_report, mut last_lease_check) =
@@ -168,7 +163,12 @@ impl MicrokernelAgent {
             }
         };
         let written = write(source, size, &mut device, progress);
-        let bytes = written.map_err(|failure| failure.to_string())?;
+        let WrittenImage { bytes, unsealed } = written.map_err(|failure| failure.to_string())?;
+        if let Some(reason) = unsealed {
+            let text = format!("the disk has no seal: {reason}");
+            let log = format!("{}/log/warning/{}", instruction.callbacks, encoded(&text));
+            drop(server.get(&log));
+        }
         let text = format!(
             "{} MB written to {path} in {} s; checksum verified",
             bytes / 1_000_000,
@@ -176,6 +176,34 @@ impl MicrokernelAgent {
         );
         drop(server.get(&log(&text)));
         Ok(())
+    }
+
+    /// Asks the server whether the disk may be overwritten, if it has a seal. The server records a refusal.
+    fn ask_about_seal(
+        &mut self,
+        netlink: &Netlink,
+        server: &InstallServer,
+        instruction: &ImageInstruction,
+        device: &mut File,
+    ) -> Result<(), String> {
+        let sector = hardware::sealed_sector(device);
+        let sector = sector.map_err(|error| format!("cannot read the disk: {error}"))?;
+        let Some(seal) = seal_text(&sector) else {
+            return Ok(());
+        };
+        self.set_status("asking the server about the seal of the disk");
+        let url = format!("{}{}", instruction.seal.ask, encoded(&seal));
+        let verdict = self.with_retries(netlink, || server.get(&url));
+        let verdict = verdict.map_err(|error| {
+            format!("the disk has a seal, and the server does not decide about it: {error}")
+        })?;
+        match verdict.trim_end() {
+            "overwrite" => Ok(()),
+            verdict => Err(verdict
+                .strip_prefix("keep: ")
+                .unwrap_or("the disk has a seal, and the server does not permit to overwrite it")
+                .to_owned()),
+        }
     }
 
     /// Waits until no further disk appears: a late one could be the one to write to.

@@ -76,6 +76,22 @@ pub(super) fn has_protected_partitions(head: &[u8]) -> bool {
     }
 }
 
+/// The offset in bytes of the first partition; none if the head has no valid table, or the table is empty.
+pub(super) fn first_offset(head: &[u8], sector: u64) -> Option<u64> {
+    let first = match Gpt::read(head, sector) {
+        Ok(gpt) => {
+            let used = gpt.entries(head).filter(|entry| entry[..16] != [0; 16]);
+            used.map(|entry| u64_at(entry, 32)).min()
+        }
+        Err(_) => {
+            let entries = mbr_entries(head)?.into_iter();
+            let used = entries.filter(|entry| entry[4] != 0);
+            used.map(|entry| u64::from(u32_at(entry, 8))).min()
+        }
+    };
+    first.map(|first| first.saturating_mul(sector))
+}
+
 /// Adds a partition of this many bytes, at the end of the disk, to the table in `head`.
 pub(super) fn add(
     head: &mut [u8],

@@ -205,6 +205,26 @@ fn without_room_there_is_an_error_and_no_change() {
 }
 
 #[test]
+fn the_first_partition_is_found_in_any_entry() {
+    let parts = [(1, (LINUX, 8_192, 9_000)), (14, (ESP, 2_048, 8_191))];
+    assert_eq!(first_offset(&gpt(512, &parts), 512), Some(MIB));
+    assert_eq!(
+        first_offset(&gpt(4096, &[(1, (LINUX, 256, 500))]), 4096),
+        Some(MIB)
+    );
+    assert_eq!(
+        first_offset(&gpt(512, &[(1, (LINUX, 34, 500))]), 512),
+        Some(34 * 512)
+    );
+    assert_eq!(
+        first_offset(&mbr(&[(0x83, 4_096, 9), (0x83, 63, 9)]), 512),
+        Some(63 * 512)
+    );
+    assert_eq!(first_offset(&gpt(512, &[]), 512), None);
+    assert_eq!(first_offset(&vec![0; HEAD], 512), None);
+}
+
+#[test]
 fn protected_partitions_are_detected_by_type() {
     for kind in PROTECTED_TYPES {
         assert!(

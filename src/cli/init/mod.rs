@@ -19,6 +19,7 @@ use super::{
     terminal::Terminal,
 };
 use crate::{
+    control::DeclaredState,
     disk::{journal::LockError, secrets::PasswordHashCache, state::SecretKey},
     model::PasswordHash,
     serve::offline::adopt,
@@ -32,11 +33,15 @@ pub(super) fn run(dir: &Path, init: &arguments::InitArgs, terminal: &Terminal) -
     }
 }
 
-/// Declares the state directory of an existing site: nothing is installed, or everything is.
+/// Declares what is installed on machines without a record in the state directory of an existing site.
 fn declare_state(dir: &Path, state: InitState, terminal: &Terminal) -> CliResult {
-    let installed = state == InitState::Installed;
+    let declared = match state {
+        InitState::New => DeclaredState::New,
+        InitState::Installed => DeclaredState::Installed,
+        InitState::FromMachines => DeclaredState::FromMachines,
+    };
     let held = "stop the server of this site first, then start it again";
-    let message = offline::declare_state(dir, installed).map_err(|failure| {
+    let message = offline::declare_state(dir, declared).map_err(|failure| {
         match failure.cause::<LockError>() {
             Some(LockError::Held(_)) => failure.help(held),
             _ => failure,

@@ -49,6 +49,7 @@ impl PrivateServer {
         let (thread, addresses) = ServerThread::start(Options {
             site: site.into(),
             state: Some(state.0.clone()),
+            witness: None,
             listen: Some(loopback),
             operator: Some(loopback),
             http_only: true,

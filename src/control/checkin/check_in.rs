@@ -87,6 +87,12 @@ impl Transaction<'_> {
         {
             self.record_report(id, reported);
         }
+        if let Some(reported) = reported.filter(|_| confirmation.is_confirmed())
+            && self.restore_from_seal(id, node.as_deref(), &reported.facts)
+        {
+            let reason = "its disk has a seal: it is installed".into();
+            return self.instruct(id, node.as_ref(), AgentAction::Reboot, reason);
+        }
         if self.server.volatile.microkernels.switching_off.remove(&id) {
             return self.instruct(
                 id,
@@ -97,6 +103,10 @@ impl Transaction<'_> {
         }
         let (action, reason) = match self.bind_for_installation(id, node.as_deref()) {
             Ok(reason) => (AgentAction::Reboot, reason),
+            // It was only to report its disks, and may have a system of its own.
+            Err(blocked) if self.is_only_asked(&blocked) => {
+                (AgentAction::Reboot, blocked.to_string())
+            }
             Err(blocked) => (self.wait(), blocked.to_string()),
         };
         self.instruct(id, node.as_ref(), action, reason)

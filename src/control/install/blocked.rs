@@ -33,6 +33,8 @@ pub enum Blocked {
     BindingChanged,
     /// The site has no such task.
     NoSuchTask(TaskName),
+    /// Nothing is recorded of the machine, and the state may be older than the machines, for this reason.
+    Unrecorded(String),
     /// An operator has stopped all installations.
     Paused,
     /// The machine's `expect` does not hold.
@@ -181,9 +183,9 @@ impl fmt::Display for Blocked {
             Blocked::TooManyNew => f.write_str(
                 "too many undeclared machines request a boot at once: this one is recorded at its next network boot",
             ),
-            Blocked::ImageUnverified(reason) | Blocked::DocumentsUnavailable(reason) => {
-                f.write_str(reason)
-            }
+            Blocked::ImageUnverified(reason)
+            | Blocked::DocumentsUnavailable(reason)
+            | Blocked::Unrecorded(reason) => f.write_str(reason),
             Blocked::NoIdentity => f.write_str("no identity was reported"),
             Blocked::DiskFirst => {
                 f.write_str("its installation may be done; its disk is tried first")

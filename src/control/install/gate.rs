@@ -113,6 +113,7 @@ impl Transaction<'_> {
         let cause = match &blocked {
             Blocked::Unmet { .. } => HoldCause::Expect,
             Blocked::AddressInUse { .. } => HoldCause::Address,
+            Blocked::Unrecorded(_) => HoldCause::Unrecorded,
             Blocked::NameInUse { .. } => {
                 self.remark_once(id, blocked.to_string());
                 return Err(blocked);
@@ -145,6 +146,7 @@ impl Transaction<'_> {
         {
             return Err(blocked);
         }
+        self.recheck_record(id);
         self.recheck_expectation(id, node);
         // Addresses of machines in the microkernel are probed in the background: a check-in does not wait for a probe.
         if phase != Phase::CheckIn
@@ -153,6 +155,20 @@ impl Transaction<'_> {
             return Err(Blocked::AddressUnprobed(addresses));
         }
         held(self.machine(id)).map_or(Ok(()), Err)
+    }
+
+    /// Returns the block of a machine of which nothing is recorded, if the state may be older than the machines.
+    pub(crate) fn unrecorded(&self, machine: Option<&Machine>) -> Option<Blocked> {
+        let reason = self.server.state.unrecorded.as_ref()?;
+        let is_unrecorded = machine.is_none_or(Machine::is_unrecorded);
+        is_unrecorded.then(|| Blocked::Unrecorded(reason.clone()))
+    }
+
+    /// Ends the hold of a machine of which nothing was recorded, if that has changed.
+    fn recheck_record(&mut self, id: MachineId) {
+        if self.unrecorded(Some(self.machine(id))).is_none() {
+            self.end_hold(id, HoldCause::Unrecorded);
+        }
     }
 
     fn blocked_by(&self, condition: Condition, subject: &InstallSubject<'_>) -> Option<Blocked> {
@@ -176,6 +192,7 @@ impl Transaction<'_> {
                 let is_missing = !self.snapshot.tasks.contains_key(task);
                 is_missing.then(|| Blocked::NoSuchTask(task.clone()))
             }
+            Condition::Recorded => self.unrecorded(Some(machine)),
             Condition::NotPaused => self.server.state.paused.then_some(Blocked::Paused),
             Condition::Expected => self.unmet(subject),
             Condition::Address => {

@@ -11,4 +11,5 @@ pub(super) mod open;
 pub(super) mod retry;
 pub(super) mod document;
 pub(super) mod callback;
+pub(super) mod seal;
 pub(super) mod deadline;

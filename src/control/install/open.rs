@@ -42,6 +42,7 @@ impl Transaction<'_> {
             MachineEvent::Attempt {
                 attempt: opening.attempt.number,
                 installs: opening.installs,
+                sealed: opening.sealed,
                 task: opening.task.clone(),
                 repo: opening.repo.clone(),
             },
@@ -161,6 +162,7 @@ impl Transaction<'_> {
                 number: self.machine(id).opened + 1,
             },
             installs: installs_of(node),
+            sealed: self.now.wall,
             address,
             policy: bound
                 .policy
@@ -185,6 +187,7 @@ impl Transaction<'_> {
     ) -> Decision {
         match blocked {
             Blocked::AddressUnprobed(addresses) => Decision::ProbeAddresses(addresses),
+            blocked if self.asks_for_seals(id, &blocked) => Decision::Microkernel(id),
             blocked if blocked.ends_soon() => Decision::Wait(blocked),
             Blocked::Unbound {
                 reason: Unbound::NoPolicy(_),

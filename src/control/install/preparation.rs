@@ -60,6 +60,7 @@ impl Transaction<'_> {
                     attempt,
                     policy: opening.policy.as_ref(),
                     address: opening.address,
+                    seal: Some((opening.installs, opening.sealed)),
                 };
                 self.render_job(&target, &request.report, base)
             }
@@ -72,6 +73,10 @@ impl Transaction<'_> {
                     attempt,
                     policy: binding.and_then(|binding| binding.policy.as_ref()),
                     address: binding.and_then(|binding| binding.address),
+                    seal: self
+                        .machine(id)
+                        .attempt(attempt)
+                        .map(|attempt| (attempt.installs, attempt.sealed)),
                 };
                 self.render_job(&target, &request.report, base)
             }
@@ -93,7 +98,7 @@ impl Transaction<'_> {
             Preparation::New(opening) => {
                 let node = self.node_of(id);
                 let decision = self.decide(id, node.as_deref(), request);
-                let is_same = matches!(&decision, Decision::Open(now) if now == opening);
+                let is_same = matches!(&decision, Decision::Open(now) if now.is_same(opening));
                 if is_same {
                     self.opened(opening);
                 } else {

@@ -8,7 +8,7 @@ use std::{net::IpAddr, sync::Arc};
 use crate::{
     control::{Report, Snapshot, Transaction},
     journal::{AttemptId, MachineId},
-    model::{Arch, Facts, Mac, Node, NodeName, Platform, PolicyName},
+    model::{Arch, Facts, Mac, Node, NodeName, Platform, PolicyName, Timestamp},
     render::{self, RenderRequest, RenderedAttempt, Urls},
     site::{Diagnostic, Resolved, Severity, Subject, resolve},
 };
@@ -25,6 +25,7 @@ pub struct RenderJob {
     /// Only what rendering reads: the firmware and the architecture.
     report: Report,
     urls: Urls,
+    seal: Option<String>,
     attempt: u32,
 }
 
@@ -43,6 +44,8 @@ pub(crate) struct RenderFor<'a> {
     pub(crate) attempt: AttemptId,
     pub(crate) policy: Option<&'a PolicyName>,
     pub(crate) address: Option<IpAddr>,
+    /// The `installs` and the time of its seal; none if the task installs nothing.
+    pub(crate) seal: Option<(u32, Timestamp)>,
 }
 
 impl Transaction<'_> {
@@ -54,6 +57,7 @@ impl Transaction<'_> {
             attempt: AttemptId { machine, number: 0 },
             policy: status.policy.as_ref(),
             address: self.pool_address(machine),
+            seal: None,
         };
         self.render_job(&target, report, base)
     }
@@ -69,8 +73,12 @@ impl Transaction<'_> {
             let boot = machine.boot_mac().into_iter();
             boot.chain(machine.all_macs().iter().copied()).collect()
         });
+        let node = self.node_of(target.attempt.machine);
         RenderJob {
-            node: self.node_of(target.attempt.machine),
+            seal: target
+                .seal
+                .and_then(|seal| self.seal_of(target.attempt.machine, node.as_deref(), seal)),
+            node,
             macs: boot_macs(&report.macs, known.into_iter()),
             policy: target.policy.cloned(),
             address: target.address,
@@ -114,6 +122,7 @@ impl RenderJob {
                 &self.facts,
                 &self.report,
                 self.urls.clone(),
+                self.seal.clone(),
                 self.attempt,
             )
             .map_err(|found| {
@@ -140,6 +149,7 @@ impl Snapshot {
         facts: &Facts,
         report: &Report,
         urls: Urls,
+        seal: Option<String>,
         attempt: u32,
     ) -> Result<RenderedAttempt, Vec<Diagnostic>> {
         render::render_attempt(&RenderRequest {
@@ -155,6 +165,7 @@ impl Snapshot {
                 .filter(|arch| *arch != Arch::I386)
                 .unwrap_or(Arch::X86_64),
             urls,
+            seal,
             attempt,
         })
     }

@@ -215,14 +215,19 @@ impl Life {
         self.machine.hash(&mut hasher);
         (self.state, self.paused, self.address_in_use).hash(&mut hasher);
         let mut state = self.server.state.clone();
+        (state.latest, state.decisions) = (Timestamp(0), 0);
+        state.forgotten.clear();
         state.opened.clear();
         state.opened_undeclared.clear();
         let still = Timestamp(0);
         for machine in state.machines.values_mut() {
             machine.last_activity.clear();
             (machine.first, machine.last, machine.since) = (still, still, still);
+            // Seals have an exploration of their own.
+            machine.requested = machine.requested.map(|_| still);
+            machine.tried.clear();
             for attempt in &mut machine.attempts {
-                attempt.opened = still;
+                (attempt.opened, attempt.sealed) = (still, still);
                 attempt.read = attempt.read.map(|_| still);
                 attempt.stages.values_mut().for_each(|at| *at = still);
             }

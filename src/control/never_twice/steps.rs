@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     api::{Command, NodeCommand},
-    control::{Decision, NetworkBoot, ServerState, Snapshot, Transaction},
+    control::{Decision, DeclaredState, NetworkBoot, ServerState, Snapshot, Transaction},
     journal::{JournalState, MachineEvent, SiteEvent, Stage},
     model::{Mac, MonotonicTime, Now, Timestamp},
 };
@@ -240,7 +240,9 @@ impl Simulation {
         if life.state != StateDirectoryFate::Lost || !life.written.declared {
             return None;
         }
-        self.transaction(life, |transaction| transaction.declare_state(true));
+        self.transaction(life, |transaction| {
+            transaction.declare_state(DeclaredState::Installed)
+        });
         life.state = StateDirectoryFate::Declared;
         life.machine.is_requested = false;
         if life.machine.second_nic == life.written.second_nic {
@@ -254,7 +256,9 @@ impl Simulation {
         if life.state != StateDirectoryFate::Lost {
             return None;
         }
-        self.transaction(life, |transaction| transaction.declare_state(false));
+        self.transaction(life, |transaction| {
+            transaction.declare_state(DeclaredState::New)
+        });
         life.state = StateDirectoryFate::Declared;
         life.machine.ask();
         Some(Ok(()))

@@ -39,7 +39,7 @@ pub(super) fn is_compacted(file: &str) -> bool {
 }
 
 /// The number of the segment whose file has this name.
-fn number(file: &str) -> Option<u64> {
+pub(super) fn number(file: &str) -> Option<u64> {
     let digits = file.strip_suffix(".jsonl")?;
     let number = digits.parse().ok()?;
     (name(number) == file).then_some(number)

@@ -231,6 +231,20 @@ pub fn is_begun(dir: &Path) -> io::Result<bool> {
     Ok(!layout::segments(&JournalDirectory::new(dir))?.is_empty())
 }
 
+/// The names of the segments in `dir`, in order.
+pub fn segments_of(dir: &Path) -> io::Result<Vec<String>> {
+    if !dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    let segments = layout::segments(&JournalDirectory::new(dir))?;
+    Ok(segments.into_iter().map(layout::name).collect())
+}
+
+/// Whether a file of this name is a segment of a journal.
+pub fn is_segment(file: &str) -> bool {
+    layout::number(file).is_some()
+}
+
 /// A poisoned mutex is used all the same: a thread that panicked left a consistent value.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

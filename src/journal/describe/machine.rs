@@ -50,6 +50,14 @@ pub(super) fn describe_machine(event: &M) -> (&'static str, String) {
             "an operator requested another installation".into(),
         ),
         M::Marked { .. } => ("marked", "installed, by an operator".into()),
+        M::Restored {
+            installs,
+            sealed,
+            node,
+        } => (
+            "restored",
+            format!("its disk has a seal: {node}, installation {installs}, {sealed}"),
+        ),
         M::Forgotten { by } => ("forgotten", format!("by {by}")),
         M::Unrendered { reason } => ("error", reason.clone()),
         M::Remark { text } => ("remark", text.clone()),
@@ -270,6 +278,8 @@ fn release(cause: Option<HoldCause>) -> String {
         Some(HoldCause::Address) => "the conflict over its address",
         Some(HoldCause::Mass) => "the hold for a large edit",
         Some(HoldCause::Journal) => "the hold for an incomplete journal",
+        Some(HoldCause::Sealed) => "the hold for the seal of its disk",
+        Some(HoldCause::Unrecorded) => "the hold for its unknown history",
     };
     format!("{ended} is over")
 }

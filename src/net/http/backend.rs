@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     BootRequest, CallbackRequest, CheckInRequest, DocumentRequest, EntryRequest, LoaderRequest,
-    MbootRequest, Peer, RepoRequest,
+    MbootRequest, Peer, RepoRequest, SealRequest,
 };
 
 /// Handles the requests of machines and operators, one method per kind of request. It does not depend on HTTP.
@@ -34,6 +34,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Records a callback of a machine.
     fn callback(&self, request: CallbackRequest) -> impl Future<Output = CallbackReply> + Send;
+
+    /// Returns whether an installer may overwrite a disk with a seal. None if the token is unknown.
+    fn seal(&self, request: SealRequest) -> impl Future<Output = Option<Reply>> + Send;
 
     /// Opens a file of the microkernel.
     fn microkernel(&self, name: String) -> impl Future<Output = Result<ServedFile, Reply>> + Send;

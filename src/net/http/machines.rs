@@ -137,6 +137,10 @@ impl<B: Backend> ConnectionHandler<B> {
             MachineRoute::Callback { token, callback } => {
                 closing(self.callback(token, callback, method, body).await)
             }
+            MachineRoute::Seal(request) => match self.shared.backend.seal(request).await {
+                Some(reply) => closing(response::reply(reply)),
+                None => self.unknown_token().await,
+            },
             MachineRoute::Microkernel { name } => self.microkernel(name, method, headers).await,
             MachineRoute::Report { token } => self.report(token, body).await,
             MachineRoute::Instruction { token } => self.check_in(token, None).await,

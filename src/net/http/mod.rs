@@ -45,5 +45,5 @@ pub use operators::{OperatorListenerConfig, serve_operators};
 pub use query::{boot_query, boot_request};
 pub use request::{
     BootRequest, CallbackRequest, CheckInRequest, DocumentRequest, EntryRequest, LoaderRequest,
-    MbootRequest, Peer, RepoRequest,
+    MbootRequest, Peer, RepoRequest, SealRequest,
 };

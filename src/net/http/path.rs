@@ -10,7 +10,10 @@ use crate::{
     model::StageName,
 };
 
-use super::query::{percent_decoded, printable, value};
+use super::{
+    SealRequest,
+    query::{percent_decoded, printable, value},
+};
 
 /// A line of text from a machine is cut to this many characters.
 pub(super) const MAX_LINE: usize = 2_000;
@@ -39,6 +42,8 @@ pub(super) enum MachineRoute {
         token: String,
         callback: Callback,
     },
+    /// The question of an installer whether it may overwrite a disk with this seal.
+    Seal(SealRequest),
     /// A file of the microkernel.
     Microkernel {
         name: String,
@@ -118,6 +123,18 @@ impl MachineRoute {
                 name: name(segments.next())?,
                 value: printable(&segments.text(query), usize::MAX),
             },
+            Some("seal") => {
+                let wipe = match segments.next() {
+                    Some("wipe") => true,
+                    Some("keep") => false,
+                    _ => return Err(RouteError::NotFound),
+                };
+                let text = printable(&segments.text(query), MAX_LINE);
+                if text.is_empty() {
+                    return Err(RouteError::NotFound);
+                }
+                return Ok(MachineRoute::Seal(SealRequest { token, text, wipe }));
+            }
             _ => {
                 let name = PathSegments(rest).names()?;
                 segments.0 = "";
@@ -139,7 +156,7 @@ impl MachineRoute {
     /// attempt.
     pub(super) fn methods(&self) -> &'static str {
         match self {
-            MachineRoute::Boot | MachineRoute::Instruction { .. } => "GET",
+            MachineRoute::Boot | MachineRoute::Instruction { .. } | MachineRoute::Seal(_) => "GET",
             MachineRoute::Report { .. } => "POST",
             MachineRoute::Callback { .. } => "GET, HEAD, POST",
             _ => "GET, HEAD",

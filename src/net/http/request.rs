@@ -87,6 +87,17 @@ pub struct CallbackRequest {
     pub peer: Peer,
 }
 
+/// `GET` of the question whether an installer may overwrite a disk with a seal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealRequest {
+    /// The attempt's token as given; it may be invalid.
+    pub token: String,
+    /// The seal's text, valid or not.
+    pub text: String,
+    /// Whether the settings of the installer permit to overwrite any data.
+    pub wipe: bool,
+}
+
 /// `POST /c/<token>/report` and `GET /c/<token>/order`: a machine in the microkernel checks in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckInRequest {

@@ -4,12 +4,12 @@ use tokio::sync::mpsc;
 
 use crate::{
     api::{ApiError, Command, Query},
-    control::{CallbackOutcome, UrlToken},
+    control::{CallbackOutcome, SealVerdict, UrlToken},
     disk::journal::JournalError,
     net::http::{
         Backend, BootRequest, Bytes, CallbackReply, CallbackRequest, CheckInReply, CheckInRequest,
         DocumentRequest, EntryRequest, FileReply, LoaderRequest, MbootRequest, Peer, Reply,
-        RepoRequest, ServedFile, ServerHealth,
+        RepoRequest, SealRequest, ServedFile, ServerHealth,
     },
     serve::{operator::views::bytes, server::Server},
 };
@@ -64,6 +64,30 @@ impl Backend for Server {
             CallbackOutcome::Accepted => CallbackReply::Recorded,
             CallbackOutcome::UnknownToken => CallbackReply::UnknownToken,
         }
+    }
+
+    async fn seal(&self, request: SealRequest) -> Option<Reply> {
+        let refused = || {
+            let text = "keep: the journal cannot be written; try again\n";
+            Some(Reply::error(503, text))
+        };
+        let token = UrlToken::parse(&request.token)?;
+        if !self.0.journal.has_room() {
+            return refused();
+        }
+        let (verdict, ticket) = self
+            .0
+            .transaction(|transaction| transaction.check_seal(token, &request.text, request.wipe));
+        if let Err(error) = ticket.durable().await
+            && error != JournalError::Full
+        {
+            tracing::error!("{error}");
+            return refused();
+        }
+        Some(Reply::text(match verdict? {
+            SealVerdict::Overwrite => "overwrite\n".to_owned(),
+            SealVerdict::Keep(reason) => format!("keep: {reason}\n"),
+        }))
     }
 
     async fn microkernel(&self, name: String) -> Result<ServedFile, Reply> {

@@ -146,6 +146,12 @@ impl Engine {
         if let Some(lost) = lost {
             return Some(format!("installations are held: {lost}"));
         }
+        let unrecorded = self.read(|transaction| transaction.server.state.unrecorded.clone());
+        if let Some(reason) = unrecorded {
+            return Some(format!(
+                "machines without a recorded installation are held: {reason}"
+            ));
+        }
         self.rejected.load().reason.clone()
     }
 }
@@ -226,7 +232,7 @@ pub fn rendered_for(
         base: base.map_or_else(likely, Into::into),
         token: UrlToken::ZERO.to_string(),
     };
-    match snapshot.render(&resolved, facts, report, urls, 1) {
+    match snapshot.render(&resolved, facts, report, urls, snapshot.example_seal(), 1) {
         Ok(rendered) => Ok(rendered),
         Err(more) => {
             found.extend(more);

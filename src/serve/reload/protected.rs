@@ -1,11 +1,11 @@
 //! Directories that no repo may serve to machines: the files of the site, its state and its secrets.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::{
     disk::site::DIRECTORIES,
     model::Repo,
-    serve::site_id,
+    serve::site_id::{self, real_path},
     site::{Diagnostic, Site},
 };
 
@@ -34,6 +34,8 @@ pub(super) fn protected_paths(
     let named = site_id::state_path(root, &site.config).ok();
     let states = state.into_iter().chain(named.as_deref());
     list.extend(states.map(|path| protected("the state directory", path)));
+    let witness = site_id::witness_path(root, &site.config);
+    list.extend(witness.map(|path| protected("the witness", &path)));
     // Git's directory has all earlier versions of the files.
     let own = DIRECTORIES.into_iter().chain([".git"]);
     list.extend(own.map(|name| protected("the site", &root.join(name))));
@@ -65,17 +67,4 @@ pub(super) fn overlap(
         Diagnostic::error(message, span)
             .help("choose a directory with only what machines install from"),
     )
-}
-
-/// The path without `..` and symbolic links. A part that does not exist is kept as written.
-fn real_path(path: &Path) -> PathBuf {
-    let mut real = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::ParentDir => drop(real.pop()),
-            other => real.push(other),
-        }
-        real = real.canonicalize().unwrap_or(real);
-    }
-    real
 }

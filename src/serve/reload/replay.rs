@@ -4,6 +4,7 @@ use crate::{
     disk::journal::{Damage, Replay},
     journal::{HoldCause, JournalLine, JournalState, MachineEvent, MachineId},
     model::Timestamp,
+    serve::site_id::UNKNOWN,
 };
 
 /// Folds the lines of a journal into a state. If lines are lost, the machines that they may concern are held. The second value
@@ -49,8 +50,7 @@ fn hold(state: &mut JournalState, damage: &Damage, now: Timestamp) {
     if may_concern_any {
         state.lost.get_or_insert_with(|| {
             format!(
-                "part of the journal is lost ({}): which machines are installed is not known; run `bootwright init --state new` \
-                 or `bootwright init --state installed`",
+                "part of the journal is lost ({}): {UNKNOWN}",
                 damage.segment
             )
         });

@@ -31,7 +31,7 @@ pub(crate) fn bootwright(large: &Large, home: &Path) -> anyhow::Result<Server> {
     let address = free_port()?;
     let root = site(&large.image, home)?;
     let config = format!(
-        "{CONFIG}[http]\nlisten = \"{address}\"\n[operator]\nlisten = \"{}\"\n[paths]\nstate = {:?}\n",
+        "{CONFIG}[http]\nlisten = \"{address}\"\n[operator]\nlisten = \"{}\"\n[paths]\nwitness = \"../witness\"\nstate = {:?}\n",
         free_port()?,
         home.join("state")
     );

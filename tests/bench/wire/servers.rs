@@ -125,13 +125,14 @@ fn started(
 ) -> anyhow::Result<Program> {
     let root = namespaces.work.join("ours/site");
     let files = namespaces.work.join("files");
+    let witness = namespaces.work.join("ours/witness");
     fs::create_dir_all(root.join("policies.d"))?;
     fs::write(root.join("policies.d/site.toml"), site(dhcp))?;
     fs::write(
         root.join("bootwright.toml"),
         format!(
             "site-id = \"bench\"\n[http]\nlisten = \"{SERVER}:80\"\n[tftp]\nlisten = \"{SERVER}:{BOOTWRIGHT_PORT}\"\n\
-             [paths]\nstate = {state:?}\nrepos = {files:?}\nloaders = {files:?}\n\
+             [paths]\nstate = {state:?}\nwitness = {witness:?}\nrepos = {files:?}\nloaders = {files:?}\n\
              [limits]\ninstalls-per-hour = 1000000\n"
         ),
     )?;

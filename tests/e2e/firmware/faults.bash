@@ -23,7 +23,7 @@ faults_server() {
 }
 
 faults_site() {
-    rm -rf "$work/site" "$work/state" "$work/small" "$work/gone"
+    rm -rf "$work/site" "$work/state" "$work/witness" "$work/small" "$work/gone"
     mkdir -p "$work/site/policies.d" "$work/small/debian-installer/amd64"
     echo kernel >"$work/small/debian-installer/amd64/linux"
     echo initrd >"$work/small/debian-installer/amd64/initrd.gz"
@@ -34,6 +34,7 @@ site-id = "faults"
 listen = "127.0.0.1:8067"
 [paths]
 state = "$work/state"
+witness = "$work/witness"
 [limits]
 installs-per-hour = 100
 [run]

@@ -5,6 +5,7 @@ mod states;
 mod boots;
 mod rack;
 mod retries;
+mod seals;
 mod deadlines;
 mod tokens;
 mod bindings;

@@ -16,7 +16,8 @@ use bootwright::net::http::{
     Backend, BootRequest, Bytes, CallbackReply, CallbackRequest, CheckInReply, CheckInRequest,
     DocumentRequest, DownloadEnd, DownloadReceipt, EntryRequest, FileReply, Guard, Limits,
     Listener, LoaderRequest, MachineListenerConfig, MbootRequest, OperatorListenerConfig, Peer,
-    Reply, RepoRequest, ServedFile, ServerHealth, Stop, serve_machines, serve_operators,
+    Reply, RepoRequest, SealRequest, ServedFile, ServerHealth, Stop, serve_machines,
+    serve_operators,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -163,6 +164,11 @@ impl Backend for Fake {
         tokio::time::sleep(Duration::from_millis(10)).await;
         self.note(BackendRequest::Callback(ask));
         CallbackReply::Recorded
+    }
+
+    async fn seal(&self, ask: SealRequest) -> Option<Reply> {
+        let answer = format!("keep: {} {}\n", ask.text, ask.wipe);
+        (ask.token == TOKEN).then(|| Reply::text(answer))
     }
 
     async fn microkernel(&self, _name: String) -> Result<ServedFile, Reply> {

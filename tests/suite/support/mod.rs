@@ -15,6 +15,7 @@ pub(crate) mod http;
 pub(crate) mod loading;
 pub(crate) mod rendering;
 pub(crate) mod story;
+mod story_seals;
 
 /// The path of the test whose function contains the call, as libtest prints it.
 macro_rules! test_name {

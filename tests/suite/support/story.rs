@@ -8,12 +8,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
+use super::story_seals::{StorySeals, authority};
 use bootwright::{
     api::{Command, MarkedState, NodeCommand},
     control::{
-        Callback, CheckedIn, Decision, Download, HookCall, NetworkBoot, Preparation, Report,
-        Reported, Sender, SenderLink, ServerState, Snapshot, TaskTraits, TokenKey, Transaction,
-        UrlToken,
+        Callback, CheckedIn, Decision, DeclaredState, Download, HookCall, NetworkBoot, Preparation,
+        Report, Reported, Sender, SenderLink, ServerState, Snapshot, TaskTraits, TokenKey,
+        Transaction, UrlToken,
     },
     journal::{
         AttemptId, JournalLine, JournalState, LogLevel, MachineId, ParsedLine, SiteEvent, describe,
@@ -67,7 +68,7 @@ pub(crate) struct Lab {
     live: Arc<Snapshot>,
     pub(crate) server: ServerState,
     now: Now,
-    lines: Vec<JournalLine>,
+    pub(super) lines: Vec<JournalLine>,
     /// The attempts in the order in which they were opened.
     attempts: Vec<AttemptId>,
     /// The tokens of machines in the microkernel, in the order in which they were first given one.
@@ -78,10 +79,16 @@ pub(crate) struct Lab {
     /// How much of each machine's log was shown.
     shown: BTreeMap<String, usize>,
     seed: u64,
+    pub(super) seals: StorySeals,
 }
 
 const BASE: &str = "http://192.0.2.1";
 const KEY: TokenKey = TokenKey([7; 32]);
+
+/// A server of a site with an id, so that it makes seals.
+fn new_server(state: JournalState, seed: u64, now: Now) -> ServerState {
+    ServerState::new(state, KEY, seed, now).with_seals(authority())
+}
 
 fn snapshot(name: &str, toml: &str) -> Snapshot {
     let (config, declared) = toml.split_once("=====").unwrap_or(("", toml));
@@ -192,7 +199,7 @@ impl Lab {
         let mut lab = Lab {
             live: all[sites[0].0].clone(),
             sites: all,
-            server: ServerState::new(JournalState::default(), KEY, 1, now),
+            server: new_server(JournalState::default(), 1, now),
             now,
             lines: Vec::new(),
             attempts: Vec::new(),
@@ -201,6 +208,7 @@ impl Lab {
             boots: 0,
             shown: BTreeMap::new(),
             seed: 1,
+            seals: StorySeals::default(),
         };
         lab.transaction(|transaction| transaction.on_reload(None));
         lab
@@ -253,9 +261,15 @@ impl Lab {
             "restart" => self.restart(),
             "edit" => self.edit(first),
             "lost" => self.lose_state(),
+            "copy" | "rollback" | "suspect" | "leave" | "ask" => self.seal_step(verb, rest),
             "declare" => format!(
                 "{} marked",
-                self.transaction(|transaction| transaction.declare_state(first == "installed"))
+                self.transaction(|transaction| transaction.declare_state(match first {
+                    "new" => DeclaredState::New,
+                    "installed" => DeclaredState::Installed,
+                    "from-machines" => DeclaredState::FromMachines,
+                    other => panic!("`{other}` is no declaration"),
+                }))
             ),
             "links" => {
                 let nets = rest.split(' ').filter(|word| !word.is_empty());
@@ -445,6 +459,7 @@ impl Lab {
         let at: usize = name.strip_prefix('%').unwrap().parse().unwrap();
         let token = self.admitted[at - 1];
         let reported = facts.map(|facts| {
+            let facts = self.seals.put_into(facts);
             let report = format!(r#"{{"version":1,"facts":{facts}}}"#);
             Reported::read(report.as_bytes()).unwrap()
         });
@@ -482,7 +497,7 @@ impl Lab {
         self.attempts[number - 1]
     }
 
-    fn token(&self, name: &str) -> UrlToken {
+    pub(super) fn token(&self, name: &str) -> UrlToken {
         self.server.token(self.attempt(name))
     }
 
@@ -565,7 +580,7 @@ impl Lab {
     }
 
     /// Restarts the server with the state of its journal; a checkpoint must have the same state.
-    fn restart(&mut self) -> String {
+    pub(super) fn restart(&mut self) -> String {
         let mut state = JournalState::default();
         for line in &self.lines {
             let parsed = JournalLine::parse(&line.text()).unwrap();
@@ -580,7 +595,7 @@ impl Lab {
         );
         self.seed += 1_000;
         self.now.mono = MonotonicTime(5_000);
-        self.server = ServerState::new(state, KEY, self.seed, self.now);
+        self.server = new_server(state, self.seed, self.now);
         self.transaction(|transaction| {
             transaction.on_reload(None);
             transaction.start_deadlines();
@@ -598,7 +613,7 @@ impl Lab {
         self.seed += 1_000;
         self.lines.clear();
         self.shown.clear();
-        self.server = ServerState::new(JournalState::default(), KEY, self.seed, self.now);
+        self.server = new_server(JournalState::default(), self.seed, self.now);
         self.transaction(|transaction| {
             transaction.record_site(SiteEvent::StateLost {
                 reason: "the state directory does not know this site".into(),

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256, Sha512};
 use super::unpack::unpacked;
 use crate::{
     agent::partitions::{self, AddedPartition, DiskSize, HEAD, PartitionError},
-    model::Checksum,
+    model::{Checksum, SEAL_BYTES, SEAL_OFFSET, SEALED_FROM, seal_sector, seal_text},
 };
 
 /// The size of one write in bytes.
@@ -37,6 +37,17 @@ pub(in crate::agent) struct ImageSource<R> {
     pub(in crate::agent) seed: Vec<u8>,
     /// The GUID of the seed's partition.
     pub(in crate::agent) guid: [u8; 16],
+    /// The text of the seal that is left on the disk.
+    pub(in crate::agent) seal: Option<String>,
+}
+
+/// An image on its disk.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::agent) struct WrittenImage {
+    /// The length of the image.
+    pub(in crate::agent) bytes: u64,
+    /// Why the disk has no seal; none if it has one, or none was wanted.
+    pub(in crate::agent) unsealed: Option<&'static str>,
 }
 
 /// Why an image was not written.
@@ -62,13 +73,13 @@ pub(in crate::agent) enum WriteError {
     Disk(io::Error),
 }
 
-/// Writes an image and its seed; calls `progress` with the bytes written so far. Returns the length of the image.
+/// Writes an image and its seed; calls `progress` with the bytes written so far.
 pub(in crate::agent) fn write<R: Read>(
     source: ImageSource<R>,
     disk: DiskSize,
     device: &mut impl Device,
     progress: impl FnMut(u64),
-) -> Result<u64, WriteError> {
+) -> Result<WrittenImage, WriteError> {
     let mut packed = ChecksumReader::new(source.packed, source.checksum);
     let mut image = unpacked(&mut packed).map_err(WriteError::Begin)?;
     let mut head = vec![0; HEAD];
@@ -76,6 +87,9 @@ pub(in crate::agent) fn write<R: Read>(
         return Err(WriteError::Short);
     }
     let size = source.seed.len() as u64;
+    let unsealed = source
+        .seal
+        .and_then(|seal| put_seal(&mut head, disk, &seal).err());
     let added = partitions::add(&mut head, disk, size, source.guid)?;
 
     clear(disk, device).map_err(WriteError::Disk)?;
@@ -83,7 +97,23 @@ pub(in crate::agent) fn write<R: Read>(
     drop(image);
     packed.check(bytes)?;
     finish(disk, device, &head, &source.seed, &added).map_err(WriteError::Disk)?;
-    Ok(bytes)
+    Ok(WrittenImage { bytes, unsealed })
+}
+
+/// Puts the seal into the beginning of the image, if that leaves room for one.
+fn put_seal(head: &mut [u8], disk: DiskSize, text: &str) -> Result<(), &'static str> {
+    match partitions::first_offset(head, disk.sector) {
+        None => return Err("the image has no partitions"),
+        Some(first) if first < SEALED_FROM => return Err("a partition begins before 1 MiB"),
+        Some(_) => {}
+    }
+    let at = usize::try_from(SEAL_OFFSET).expect("the offset of the seal fits");
+    let place = &mut head[at..at + SEAL_BYTES];
+    if place.iter().any(|byte| *byte != 0) && seal_text(place).is_none() {
+        return Err("the image has data in its place");
+    }
+    place.copy_from_slice(&seal_sector(text));
+    Ok(())
 }
 
 /// Writes the seed and the end of the disk, and the image's first MiB last.

@@ -85,6 +85,7 @@ fn source(packed: &[u8]) -> ImageSource<&[u8]> {
         checksum: Checksum::Sha256(sum),
         seed: vec![0x5e; usize::try_from(4 * MIB).unwrap()],
         guid: [9; 16],
+        seal: None,
     }
 }
 
@@ -109,7 +110,7 @@ fn the_whole_image_is_written_and_the_seed_after_it() {
         let mut progress = Vec::new();
         let size = size(&disk);
         let written = write(source(&packed), size, &mut disk, |at| progress.push(at));
-        assert_eq!(written.unwrap(), 3 * MIB);
+        assert_eq!(written.unwrap().bytes, 3 * MIB);
         let bytes = disk.bytes.get_ref();
         let end = usize::try_from(3 * MIB).unwrap();
         assert_eq!(bytes[..446], image[..446]);
@@ -243,4 +244,55 @@ fn both_checksums_are_supported() {
     };
     let failure = write(wrong, size, &mut disk, |_| {}).unwrap_err();
     assert!(matches!(failure, WriteError::Checksum { .. }), "{failure}");
+}
+
+#[test]
+fn the_seal_is_written_with_the_head_if_the_image_leaves_room_for_it() {
+    let text = "bootwright-seal/1/5f0c/00000000000000ab/db1/1/2026-11-22T12:00:00.000Z/00";
+    let at = usize::try_from(SEAL_OFFSET).unwrap();
+    let place = at..at + SEAL_BYTES;
+    let free = || {
+        let mut image = image(3);
+        image[place.clone()].fill(0);
+        image
+    };
+    let sealed_before = || {
+        let mut image = free();
+        image[place.clone()].copy_from_slice(&seal_sector("bootwright-seal/1/old"));
+        image
+    };
+    let early = || {
+        let mut image = free();
+        image[454..458].copy_from_slice(&63_u32.to_le_bytes());
+        image
+    };
+    let cases = [
+        (free(), None),
+        (sealed_before(), None),
+        (image(3), Some("the image has data in its place")),
+        (early(), Some("a partition begins before 1 MiB")),
+    ];
+    for (image, unsealed) in cases {
+        let mut disk = MemoryDisk::old(9);
+        let source = ImageSource {
+            seal: Some(text.into()),
+            ..source(&image)
+        };
+        let size = size(&disk);
+        let written = write(source, size, &mut disk, |_| {}).unwrap();
+        assert_eq!(written.unsealed, unsealed);
+        let found = seal_text(&disk.head()[place.clone()]);
+        assert_eq!(found.as_deref(), unsealed.is_none().then_some(text));
+        assert!(
+            disk.head()[512..at] == image[512..at],
+            "nothing else changes"
+        );
+        let (last, before) = disk.synced.split_last().unwrap();
+        assert!(
+            before
+                .iter()
+                .all(|head| seal_text(&head[place.clone()]).is_none())
+        );
+        assert!(last == disk.head());
+    }
 }

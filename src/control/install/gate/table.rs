@@ -34,6 +34,8 @@ pub(crate) enum Condition {
     SameBinding,
     /// The site has the task.
     TaskExists,
+    /// Something is recorded of it, or the state cannot be older than the machines.
+    Recorded,
     /// The operator has not paused installations.
     NotPaused,
     /// Its `expect` holds.
@@ -72,6 +74,7 @@ pub(crate) struct Row {
 use Effect::{Counts, Ignored, UntilRead};
 
 const NO_ATTEMPT: Effect = Ignored("no attempt is open yet");
+const ON_RECORD: Effect = Ignored("its attempt is recorded");
 const BEGUN: Effect = UntilRead(
     "it is a condition for the beginning: an installer that has read a document may have wiped the disk and has to finish",
 );
@@ -84,7 +87,7 @@ const PROBED_LATER: Effect = Ignored("its addresses are probed at the network bo
 
 /// The effect of each condition. Columns: open, repeat, same boot, serve, check-in.
 #[rustfmt::skip]
-pub(crate) const TABLE: [Row; 16] = [
+pub(crate) const TABLE: [Row; 17] = [
     row(Condition::StateKnown,    [Counts,     Counts,  Counts,  Counts,  Counts]),
     row(Condition::NotProtected,  [Counts,     Counts,  Counts,  Counts,  Counts]),
     row(Condition::NotHeld,       [Counts,     Counts,  Counts,  Counts,  Counts]),
@@ -93,6 +96,7 @@ pub(crate) const TABLE: [Row; 16] = [
     row(Condition::Bound,         [Counts,     Counts,  Counts,  BEGUN,   Counts]),
     row(Condition::SameBinding,   [NO_ATTEMPT, Counts,  Counts,  BEGUN,   NO_ATTEMPT]),
     row(Condition::TaskExists,    [Counts,     Counts,  Counts,  BEGUN,   Counts]),
+    row(Condition::Recorded,      [Counts,     ON_RECORD, ON_RECORD, ON_RECORD, Counts]),
     row(Condition::NotPaused,     [Counts,     Counts,  Counts,  PAUSE,   Counts]),
     row(Condition::Expected,      [Counts,     Counts,  Counts,  BEGUN,   Counts]),
     row(Condition::Address,       [Counts,     Counts,  Counts,  BEGUN,   Counts]),

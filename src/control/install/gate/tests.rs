@@ -84,7 +84,7 @@ const STEPS: [(Phase, bool); 6] = [
 
 /// The expected result of each broken condition, written independently of the table: `B` blocked, `r` ready. The columns are
 /// those of [`STEPS`]: open, repeat, same boot, serve, serve after something was read, check-in.
-const EXPECTED: [(Condition, &str); 16] = [
+const EXPECTED: [(Condition, &str); 17] = [
     (Condition::StateKnown, "B B B B B B"),
     (Condition::NotProtected, "B B B B B B"),
     (Condition::NotHeld, "B B B B B B"),
@@ -93,6 +93,7 @@ const EXPECTED: [(Condition, &str); 16] = [
     (Condition::Bound, "B B B B r B"),
     (Condition::SameBinding, "r B B B r r"),
     (Condition::TaskExists, "B B B B r B"),
+    (Condition::Recorded, "B r r r r B"),
     (Condition::NotPaused, "B B B r r B"),
     (Condition::Expected, "B B B B r B"),
     (Condition::Address, "B B B B r B"),
@@ -216,6 +217,11 @@ impl Scene {
             Condition::TaskExists => {
                 self.site.tasks.remove("esxi");
             }
+            Condition::Recorded => {
+                self.server.state.unrecorded = Some("the state may be old".into());
+                let machine = self.server.state.machines.get_mut(id).unwrap();
+                (machine.opened, machine.installed) = (0, false);
+            }
             Condition::NotPaused => self.act(|transaction| transaction.pause()),
             Condition::Expected => {
                 self.rewrite("installs = 2", "installs = 2\nexpect = \"false\"", DECLARED);
@@ -300,6 +306,7 @@ fn condition_of(blocked: &Blocked) -> Condition {
         Blocked::Unbound { .. } => Condition::Bound,
         Blocked::BindingChanged => Condition::SameBinding,
         Blocked::NoSuchTask(_) => Condition::TaskExists,
+        Blocked::Unrecorded(_) => Condition::Recorded,
         Blocked::Paused => Condition::NotPaused,
         Blocked::Unmet { .. } => Condition::Expected,
         Blocked::NoAddress(_) => Condition::Address,
