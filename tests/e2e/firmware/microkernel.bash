@@ -223,3 +223,41 @@ range = "192.0.2.100-192.0.2.150"'
     await_log "facts .*bmc 198.51.100.7" 60
     is_taken 300 db-s1
 }
+
+# Two machines that report the same MAC of their second NIC, as those with a network adapter that is moved, or with a BMC that has
+# the same MAC in every server: they stay two machines, are adopted, and get an address each.
+scenario_microkernel_shared() {
+    local node other addresses
+    discovering 'dhcp = "proxy"'
+    router
+    serve
+    for node in db1 db2; do
+        memory=2048 bios -smbios "type=1,serial=S${node:2},uuid=3b7a1f6e-0000-4000-8000-00000000000${node:2}" \
+            -netdev user,id=n1,restrict=on -device virtio-net-pci,netdev=n1,mac=52:54:00:00:00:77
+    done
+    for node in 52-54-00-00-00-01 52-54-00-00-00-02; do
+        await_log "facts .*2 nics" 240
+    done
+    "$bootwright" --site "$work/site" nodes --unclaimed >"$work/unclaimed"
+    [ "$(grep -c "^52-54-" "$work/unclaimed")" -eq 2 ] || fail "there are not two machines: $(cat "$work/unclaimed")"
+    other=$(for node in 52-54-00-00-00-01 52-54-00-00-00-02; do
+        "$bootwright" --site "$work/site" nodes "$node" log
+    done | grep -c "52:54:00:00:00:77.*does not identify" || true)
+    [ "$other" -eq 1 ] || fail "the shared MAC is reported $other times instead of once"
+    for node in 1 2; do
+        "$bootwright" --site "$work/site" adopt "52-54-00-00-00-0$node" --name "web$node" --policy small >"$work/adopted" ||
+            fail "it cannot be adopted"
+    done
+    "$bootwright" --site "$work/site" check >"$work/checked" || fail "the written files have errors: $(cat "$work/checked")"
+    ! grep -rq "00:00:77" "$work/site/policies.d" || fail "the shared MAC is declared"
+    for node in web1 web2; do
+        await_log "installing" 400
+        await_log "i-am-$node-at-192.0.2.5[01]" 60
+    done
+    addresses=$(for node in web1 web2; do
+        "$bootwright" --site "$work/site" nodes "$node" log | sed -n 's/.*i-am-web[12]-at-//p'
+    done | sort -u | wc -l)
+    [ "$addresses" -eq 2 ] || fail "they have one address"
+    "$bootwright" --site "$work/site" nodes >"$work/all"
+    [ "$(grep -c "^web" "$work/all")" -eq 2 ] || fail "there are other machines: $(cat "$work/all")"
+}
