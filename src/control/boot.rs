@@ -71,7 +71,7 @@ impl Transaction<'_> {
         }
         self.on_script_request(id);
         if confirmation.is_confirmed() || self.machine(id).is_due(node) {
-            self.record_facts(id, request);
+            self.record_boot_facts(id, request, confirmation);
         }
         if let Some(decision) = self.latest_answer(id, request) {
             self.observe_boot(id, request, &decision);
@@ -122,9 +122,14 @@ impl Transaction<'_> {
     }
 
     /// Records what the boot program reports about the machine as facts.
-    fn record_facts(&mut self, id: MachineId, request: &NetworkBoot) {
+    fn record_boot_facts(
+        &mut self,
+        id: MachineId,
+        request: &NetworkBoot,
+        confirmation: Confirmation,
+    ) {
         let report = &request.report;
-        let reported = Facts {
+        let facts = Facts {
             manufacturer: report.manufacturer.clone(),
             product: report.product.clone(),
             serial: report.serial.clone(),
@@ -133,14 +138,8 @@ impl Transaction<'_> {
             firmware: report.platform,
             ..Facts::default()
         };
-        if !self.machine(id).facts.covers(&reported) {
-            self.record(
-                id,
-                MachineEvent::Facts {
-                    facts: Box::new(reported),
-                    attempt: None,
-                },
-            );
+        if self.admits_facts(id, &facts) {
+            self.record_facts(id, facts, None, confirmation);
         }
         if let Some(what) = dropped_values(&request.dropped) {
             self.record(id, MachineEvent::Dropped { what });

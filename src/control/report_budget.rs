@@ -19,6 +19,11 @@ const UNDECLARED: BudgetSize = BudgetSize {
     burst: 256 << 10,
     per_minute: 128 << 10,
 };
+/// The same for their facts. A rack of machines that boot the microkernel for the first time reports less.
+const UNDECLARED_FACTS: BudgetSize = BudgetSize {
+    burst: 512 << 10,
+    per_minute: 128 << 10,
+};
 /// The interval between counts of suppressed events, in milliseconds.
 const SUMMARY_INTERVAL: i64 = 60_000;
 /// The most machines whose suppressed events are counted separately.
@@ -29,6 +34,7 @@ const MAX_SUMMARIES: usize = 20;
 pub(crate) struct ReportBudgets {
     machines: MachineMap<ReportBudget>,
     undeclared: ReportBudget,
+    undeclared_facts: ReportBudget,
     /// When suppressed events were last counted.
     counted: MonotonicTime,
     has_suppressed: bool,
@@ -72,6 +78,28 @@ impl ReportBudget {
     fn has_room(&self, size: &BudgetSize, bytes: u64) -> bool {
         self.used + bytes * SCALE <= size.burst * SCALE
     }
+
+    /// Charges the budget of a machine, and one that it shares with others, if both have room. Otherwise the event is counted.
+    fn admits(
+        &mut self,
+        shared: Option<(&mut ReportBudget, &BudgetSize)>,
+        bytes: u64,
+        now: MonotonicTime,
+    ) -> bool {
+        self.refill(&MACHINE, now);
+        let shared_has_room = shared
+            .as_ref()
+            .is_none_or(|(budget, size)| budget.has_room(size, bytes));
+        if !shared_has_room || !self.has_room(&MACHINE, bytes) {
+            self.suppressed += 1;
+            return false;
+        }
+        self.used += bytes * SCALE;
+        if let Some((budget, _)) = shared {
+            budget.used += bytes * SCALE;
+        }
+        true
+    }
 }
 
 impl ReportBudgets {
@@ -83,21 +111,28 @@ impl ReportBudgets {
         bytes: usize,
         now: MonotonicTime,
     ) -> bool {
-        let bytes = bytes as u64;
-        let own = self.machines.get_or_insert_with(id, ReportBudget::default);
-        own.refill(&MACHINE, now);
         self.undeclared.refill(&UNDECLARED, now);
-        let is_admitted = own.has_room(&MACHINE, bytes)
-            && (is_declared || self.undeclared.has_room(&UNDECLARED, bytes));
-        if is_admitted {
-            own.used += bytes * SCALE;
-            if !is_declared {
-                self.undeclared.used += bytes * SCALE;
-            }
-        } else {
-            own.suppressed += 1;
-            self.has_suppressed = true;
-        }
+        let shared = (!is_declared).then_some((&mut self.undeclared, &UNDECLARED));
+        let own = self.machines.get_or_insert_with(id, ReportBudget::default);
+        let is_admitted = own.admits(shared, bytes as u64, now);
+        self.has_suppressed |= !is_admitted;
+        is_admitted
+    }
+
+    /// The same for facts. All undeclared machines together have a separate budget for them, so that no other event keeps a machine
+    /// from being discovered.
+    pub(crate) fn admits_facts(
+        &mut self,
+        id: MachineId,
+        is_declared: bool,
+        bytes: usize,
+        now: MonotonicTime,
+    ) -> bool {
+        self.undeclared_facts.refill(&UNDECLARED_FACTS, now);
+        let shared = (!is_declared).then_some((&mut self.undeclared_facts, &UNDECLARED_FACTS));
+        let own = self.machines.get_or_insert_with(id, ReportBudget::default);
+        let is_admitted = own.admits(shared, bytes as u64, now);
+        self.has_suppressed |= !is_admitted;
         is_admitted
     }
 

@@ -167,7 +167,12 @@ impl<'a> Transaction<'a> {
 
     /// Records a remark in a machine's log, once per run of the server.
     pub(crate) fn remark_once(&mut self, id: MachineId, text: String) {
-        if self.server.volatile.remarked.insert((id, text.clone())) {
+        self.remark_first(id, &text.clone(), text);
+    }
+
+    /// Records a remark, unless one about the same subject was recorded in this run of the server.
+    pub(crate) fn remark_first(&mut self, id: MachineId, subject: &str, text: String) {
+        if self.server.volatile.remarks.begins(id, subject) {
             self.record(id, MachineEvent::Remark { text });
         }
     }

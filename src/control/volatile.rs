@@ -12,7 +12,7 @@ use ipnet::Ipv4Net;
 
 use super::{
     Decision, dhcp::pool::AddressPool, diagnosis::progress::BootProgress,
-    install::preparation::Preparation, report_budget::ReportBudgets,
+    install::preparation::Preparation, remarks::RecordedRemarks, report_budget::ReportBudgets,
 };
 use crate::{
     journal::{MachineId, MachineMap},
@@ -36,8 +36,7 @@ pub(crate) struct VolatileState {
     pub(crate) simulated: BTreeMap<Mac, MonotonicTime>,
     /// Repos whose image is not verified, each with the reason.
     pub(crate) unverified: BTreeMap<RepoName, String>,
-    /// Remarks that a machine's log has already.
-    pub(crate) remarked: BTreeSet<(MachineId, String)>,
+    pub(crate) remarks: RecordedRemarks,
     pub(crate) reports: ReportBudgets,
     /// Why no new installation is recorded, while the journal cannot be written.
     pub(crate) unwritable: Option<String>,
@@ -210,7 +209,7 @@ impl VolatileState {
             microkernels: RunningMicrokernels::default(),
             simulated: BTreeMap::new(),
             unverified: BTreeMap::new(),
-            remarked: BTreeSet::new(),
+            remarks: RecordedRemarks::default(),
             reports: ReportBudgets::default(),
             unwritable: None,
         }
@@ -230,12 +229,7 @@ impl VolatileState {
         self.microkernels.reported.remove(id);
         self.microkernels.switching_off.remove(&id);
         self.microkernels.rebooting.remove(&id);
-        let own = (id, String::new())..;
-        let own = self.remarked.range(own).take_while(|(of, _)| *of == id);
-        let own: Vec<_> = own.cloned().collect();
-        for remark in own {
-            self.remarked.remove(&remark);
-        }
+        self.remarks.forget(id);
         if let Some(deadline) = self.deadlines.by_machine.remove(id) {
             self.deadlines.by_time.remove(&(deadline.due, id));
         }

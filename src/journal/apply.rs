@@ -31,7 +31,8 @@ impl Machine {
                 took_over,
             } => self.on_named(node, identity, took_over.as_ref()),
             M::Facts { facts, attempt } => {
-                self.facts.update((**facts).clone());
+                // The control has logged what gives way. An older version may have recorded more than the limit.
+                self.facts.update_within_limit((**facts).clone());
                 if let Some(number) = attempt {
                     self.on_callback(*number);
                 }

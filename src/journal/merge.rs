@@ -10,7 +10,7 @@ impl Machine {
         self.boot_mac = self.boot_mac.or(other.boot_mac);
         self.nics.extend(other.nics.iter().copied());
         let mut facts = other.facts;
-        facts.update(std::mem::take(&mut self.facts));
+        facts.update_within_limit(std::mem::take(&mut self.facts));
         self.facts = facts;
         self.done = self.done.max(other.done);
         self.installed |= other.installed;

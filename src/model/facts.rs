@@ -9,6 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{Mac, Platform};
 
+/// What a known fact takes besides its value, in bytes.
+const NAME_SIZE: usize = 16;
+/// What a fact of another name takes besides its name and its text: the memory of an entry of the map.
+const CUSTOM_SIZE: usize = 64;
+/// What an entry of a list takes besides its texts, in bytes.
+const ENTRY_SIZE: usize = 16;
+/// What a NIC or a disk takes besides its texts, in bytes.
+const DEVICE_SIZE: usize = 64;
+
 macro_rules! facts {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
         /// The facts of one machine. A fact that it never reported is absent.
@@ -34,6 +43,22 @@ macro_rules! facts {
             pub fn covers(&self, newer: &Facts) -> bool {
                 $((newer.$name.is_none() || newer.$name == self.$name) &&)*
                 newer.custom.iter().all(|(name, text)| self.custom.get(name) == Some(text))
+            }
+
+            /// The size of one fact in bytes; 0 if it is absent.
+            pub(super) fn size_of(&self, name: &str) -> usize {
+                match name {
+                    $(stringify!($name) => self.$name.as_ref().map_or(0, |value| NAME_SIZE + value.size()),)*
+                    _ => self.custom.get(name).map_or(0, |text| custom_size(name, text)),
+                }
+            }
+
+            /// Removes the facts for which `keep` returns false. It gets the name of each and its size in bytes.
+            pub(super) fn retain(&mut self, mut keep: impl FnMut(&str, usize) -> bool) {
+                $(if let Some(value) = &self.$name && !keep(stringify!($name), NAME_SIZE + value.size()) {
+                    self.$name = None;
+                })*
+                self.custom.retain(|name, text| keep(name, custom_size(name, text)));
             }
 
             /// Parses one reported fact: JSON if its type is a list or a table, otherwise plain text. Returns none
@@ -194,6 +219,62 @@ impl<T: serde::de::DeserializeOwned> FromReport for Vec<T> {
         // A value that cannot be parsed is dropped, and the caller records an event.
         serde_json::from_str(text).ok()
     }
+}
+
+pub(super) fn custom_size(name: &str, text: &str) -> usize {
+    CUSTOM_SIZE + name.len() + text.len()
+}
+
+/// The size of a fact's value in bytes.
+trait FactSize {
+    fn size(&self) -> usize;
+}
+
+impl FactSize for String {
+    fn size(&self) -> usize {
+        self.len()
+    }
+}
+
+impl FactSize for bool {
+    fn size(&self) -> usize {
+        size_of::<bool>()
+    }
+}
+
+impl FactSize for u64 {
+    fn size(&self) -> usize {
+        size_of::<u64>()
+    }
+}
+
+impl FactSize for Platform {
+    fn size(&self) -> usize {
+        size_of::<Platform>()
+    }
+}
+
+impl FactSize for NicFact {
+    fn size(&self) -> usize {
+        DEVICE_SIZE + texts(&[&self.driver, &self.lldp, &self.bus])
+    }
+}
+
+impl FactSize for DiskFact {
+    fn size(&self) -> usize {
+        let optional = [&self.model, &self.serial, &self.transport, &self.contents];
+        DEVICE_SIZE + self.path.len() + texts(&optional)
+    }
+}
+
+impl<T: FactSize> FactSize for Vec<T> {
+    fn size(&self) -> usize {
+        self.iter().map(|entry| ENTRY_SIZE + entry.size()).sum()
+    }
+}
+
+fn texts(texts: &[&Option<String>]) -> usize {
+    texts.iter().copied().flatten().map(String::len).sum()
 }
 
 #[cfg(test)]

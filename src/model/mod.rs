@@ -16,6 +16,7 @@ mod revision;
 mod identity;
 mod firmware;
 mod facts;
+mod fact_limit;
 mod agent_instruction;
 mod lifecycle_event;
 mod seal;
@@ -42,6 +43,7 @@ pub use effective::{
     EffectiveLink, EffectiveNetwork, EffectiveNode, EffectiveOperator, EffectivePaths,
     EffectiveRule, EffectiveSettings, EffectiveTftp, EffectiveUser, defaults,
 };
+pub use fact_limit::MAX_FACTS;
 pub use facts::{DiskFact, Facts, NicFact};
 pub use firmware::{Arch, BootProgram, Platform};
 pub use hostname::{Hostname, HostnameError};

@@ -70,6 +70,9 @@ impl Transaction<'_> {
                 return self.instruct(id, None, self.wait(), reason);
             }
         };
+        if reported.is_some_and(|reported| !self.admits_facts(id, &reported.facts)) {
+            return CheckedIn::TooOften;
+        }
         let id = match reported.filter(|_| confirmation.is_confirmed()) {
             Some(reported) => self.learn_report(id, reported),
             None => id,
@@ -85,7 +88,10 @@ impl Transaction<'_> {
         if let Some(reported) = reported
             && (confirmation.is_confirmed() || self.machine(id).is_due(node.as_deref()))
         {
-            self.record_report(id, reported);
+            self.record_facts(id, reported.facts.clone(), None, confirmation);
+            if let Some(what) = dropped_values(&reported.dropped) {
+                self.remark_once(id, format!("dropped: {what}"));
+            }
         }
         if let Some(reported) = reported.filter(|_| confirmation.is_confirmed())
             && self.restore_from_seal(id, node.as_deref(), &reported.facts)
@@ -131,17 +137,6 @@ impl Transaction<'_> {
             self.server.volatile.microkernels.reported.insert(id, now);
         }
         is_allowed
-    }
-
-    fn record_report(&mut self, id: MachineId, reported: &Reported) {
-        if !self.machine(id).facts.covers(&reported.facts) {
-            let facts = Box::new(reported.facts.clone());
-            let attempt = None;
-            self.record(id, MachineEvent::Facts { facts, attempt });
-        }
-        if let Some(what) = dropped_values(&reported.dropped) {
-            self.remark_once(id, format!("dropped: {what}"));
-        }
     }
 
     /// Binds a machine that can be installed, with its address.

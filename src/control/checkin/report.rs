@@ -61,6 +61,9 @@ impl Reported {
                 _ => reported.fact(name, value),
             }
         }
+        for name in reported.facts.limit() {
+            reported.drop(&name, "has no room: a machine has at most 32 KiB of facts");
+        }
         Ok(reported)
     }
 
@@ -183,6 +186,7 @@ fn shortened(text: &str, max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::MAX_FACTS;
 
     fn read(facts: &str) -> Reported {
         Reported::read(format!(r#"{{"version":1,"facts":{facts}}}"#).as_bytes()).unwrap()
@@ -226,6 +230,23 @@ mod tests {
         }
         let deep = format!("{{\"version\":1,\"facts\":{}", "[".repeat(100_000));
         assert!(Reported::read(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn all_facts_of_a_report_together_are_limited() {
+        let text = "x".repeat(MAX_TEXT);
+        let custom: Vec<_> = (0..MAX_CUSTOM)
+            .map(|n| format!("\"c{n:03}\":\"{text}\""))
+            .collect();
+        let reported = read(&format!(r#"{{{}, "cores": 4}}"#, custom.join(",")));
+        assert!(reported.facts.size() <= MAX_FACTS);
+        assert_eq!(reported.facts.cores, Some(4));
+        let without_room = MAX_CUSTOM - reported.facts.custom.len();
+        assert!(without_room > 100 && reported.dropped.len() == without_room);
+        assert_eq!(
+            reported.dropped.last().unwrap(),
+            "fact `c255` has no room: a machine has at most 32 KiB of facts"
+        );
     }
 
     #[test]

@@ -21,6 +21,9 @@ use crate::{
 /// How many NICs identify one machine, and how many are recorded of it.
 pub(crate) const MAX_NICS: usize = 64;
 
+/// How many serial numbers, UUIDs and asset tags are recorded of one machine each: its board is replaced a few times at most.
+const MAX_BOARDS: usize = 8;
+
 impl Transaction<'_> {
     /// Records what a confirmed boot request shows. Returns the machine, whose history may be merged into that of its node.
     pub(crate) fn learn_boot(
@@ -203,12 +206,15 @@ impl Transaction<'_> {
     fn record_identity(&mut self, id: MachineId, identity: &Identity, boot: Option<Mac>) -> bool {
         let machine = self.machine(id);
         let boot = boot.filter(|_| machine.boot_mac.is_none());
-        if machine.identity.covers(identity) && boot.is_none() {
+        let known = &machine.identity;
+        let mut identity = missing(known, identity);
+        identity.mac = limited(identity.mac, MAX_NICS, known.mac.len());
+        identity.serial = limited(identity.serial, MAX_BOARDS, known.serial.len());
+        identity.uuid = limited(identity.uuid, MAX_BOARDS, known.uuid.len());
+        identity.asset = limited(identity.asset, MAX_BOARDS, known.asset.len());
+        if identity.is_empty() && boot.is_none() {
             return false;
         }
-        let room = MAX_NICS.saturating_sub(machine.identity.mac.len());
-        let mut identity = missing(&machine.identity, identity);
-        identity.mac = identity.mac.iter().copied().take(room).collect();
         self.record(id, MachineEvent::Seen { identity, boot });
         true
     }
@@ -233,4 +239,10 @@ impl Transaction<'_> {
             self.name(id, node);
         }
     }
+}
+
+/// The new identities for which there is room beside those that are known.
+fn limited<T: Ord + Clone>(new: SmallSet<T>, max: usize, known: usize) -> SmallSet<T> {
+    let room = max.saturating_sub(known);
+    new.iter().take(room).cloned().collect()
 }

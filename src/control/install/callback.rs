@@ -1,6 +1,8 @@
 //! What a machine reports about its own installation.
 
-use crate::control::{Transaction, UrlToken, diagnosis::progress::Observation};
+use crate::control::{
+    Transaction, UrlToken, diagnosis::progress::Observation, identity::sender::Confirmation,
+};
 use crate::{
     journal::{AttemptId, LogLevel, MachineEvent, MachineId, Stage},
     model::Facts,
@@ -115,18 +117,13 @@ impl Transaction<'_> {
             let what = format!("fact `{name}` is not of its type");
             return self.record(id, MachineEvent::Dropped { what });
         };
-        let has_reported = self.has_reported(id, number);
-        let machine = self.machine(id);
-        let mut merged = machine.facts.clone();
-        merged.update(facts.clone());
-        let is_new = merged != machine.facts;
+        let is_first = !self.has_reported(id, number);
         let bytes = CALLBACK_BYTES + name.len() + value.len();
-        if !has_reported || is_new && self.admits_report(id, bytes) {
-            let event = MachineEvent::Facts {
-                facts: Box::new(facts),
-                attempt: Some(number),
-            };
-            self.record(id, event);
+        let is_known = self.machine(id).facts.covers(&facts);
+        if is_first || !is_known && self.admits_report(id, bytes) {
+            // Any program of the installer can report facts, so none displaces those of a confirmed report.
+            let claimed = Confirmation::Claimed(None);
+            self.record_facts(id, facts, Some(number), claimed);
         }
     }
 

@@ -344,7 +344,7 @@ impl<B: Backend> ConnectionHandler<B> {
             CheckInReply::TooOften => with(
                 text(
                     StatusCode::TOO_MANY_REQUESTS,
-                    "too many requests: poll at most once a second\n",
+                    "too many reports: poll at most once a second, and report only what has changed\n",
                 ),
                 RETRY_AFTER,
                 HeaderValue::from_static("1"),

@@ -17,6 +17,7 @@ mod images;
 mod gate;
 mod preparing;
 mod checkin;
+mod facts;
 mod claims;
 mod deliveries;
 mod diagnosis;

@@ -230,6 +230,11 @@ impl Lab {
         status.mac.iter().map(ToString::to_string).collect()
     }
 
+    /// The token for check-ins that the microkernel with this number got, counted from 1.
+    pub(crate) fn admitted_token(&self, number: usize) -> UrlToken {
+        self.admitted[number - 1]
+    }
+
     /// The journal so far, line by line.
     pub(crate) fn written(&self) -> Vec<String> {
         self.lines.iter().map(JournalLine::text).collect()
