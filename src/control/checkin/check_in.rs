@@ -49,6 +49,11 @@ impl Transaction<'_> {
         self.server.admit(machine)
     }
 
+    /// Returns whether a machine has this token for its check-ins.
+    pub fn knows_check_in(&self, token: UrlToken) -> bool {
+        self.server.machine_of_check_in(token).is_some()
+    }
+
     /// Processes a check-in, with or without a report, and returns the machine's instruction.
     pub fn check_in(
         &mut self,

@@ -10,8 +10,8 @@ use crate::model::{DiskFact, Facts, Identity, NicFact};
 
 use crate::control::Report;
 
-/// The maximum size of a report in bytes.
-pub const MAX_REPORT_BYTES: usize = 1 << 20;
+/// The maximum size of a report in bytes. The facts that are kept of it are far smaller.
+pub const MAX_REPORT_BYTES: usize = 256 << 10;
 
 /// The maximum length of a text in characters; the rest is cut.
 const MAX_TEXT: usize = 256;

@@ -39,6 +39,12 @@ const MAX_TEXT_CHARS: usize = 1_000;
 const CALLBACK_BYTES: usize = 200;
 
 impl Transaction<'_> {
+    /// Returns whether an attempt has this token, or had it.
+    pub fn knows_attempt(&self, token: UrlToken) -> bool {
+        let index = &self.server.index;
+        index.token.contains_key(&token) || index.no_disk.contains_key(&token)
+    }
+
     /// Handles a callback. It is idempotent: a repeated stage or fact is recorded once.
     pub fn callback(&mut self, token: UrlToken, callback: &Callback) -> CallbackOutcome {
         let Some(id) = self.attempt_of(token, callback) else {

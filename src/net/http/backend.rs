@@ -44,6 +44,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Returns the instruction for a machine in the microkernel.
     fn check_in(&self, request: CheckInRequest) -> impl Future<Output = CheckInReply> + Send;
 
+    /// Returns whether a token is that of a machine in the microkernel. The bodies of other requests are not stored.
+    fn knows_check_in(&self, token: &str) -> bool;
+
+    /// Returns whether a token is that of an attempt. The bodies of other requests are not stored.
+    fn knows_attempt(&self, token: &str) -> bool;
+
     /// Opens a repo's file.
     fn repo(&self, request: RepoRequest) -> impl Future<Output = Result<ServedFile, Reply>> + Send;
 

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc};
 
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::{
     Request, Response,
     body::{Body, Bytes, Incoming},
@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    sync::SemaphorePermit,
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
@@ -21,6 +22,8 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     Limits, Peer, Stop,
     body::TrackedBody,
+    listen::TOO_MANY_CONNECTIONS,
+    request_memory::{RequestMemory, StoredBody},
     response::HttpResponse,
     wire::{Wire, WireHandle},
 };
@@ -34,6 +37,8 @@ pub(super) enum RequestBodyError {
     TooLong,
     /// It did not arrive in time, or the connection ended.
     Missing,
+    /// The bodies of other requests take all memory that bodies may take.
+    NoRoom,
 }
 
 pub(super) fn peer(stream: &TcpStream, address: SocketAddr) -> io::Result<Peer> {
@@ -53,14 +58,18 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 pub(super) async fn serve<A: Future<Output = HttpResponse>>(
     stream: TcpStream,
     limits: &Limits,
+    memory: &RequestMemory,
     stop: Stop,
     respond: impl Fn(Request<Incoming>) -> A,
 ) {
     let Some(handle) = handle(stream, limits) else {
         return; // The connection is closed.
     };
+    let Some(_permit) = buffers(&handle, limits, memory, &stop).await else {
+        return; // The connection is closed.
+    };
     let wire = Wire::new(handle.clone());
-    serve_over(wire, handle, limits, stop, respond).await;
+    Box::pin(serve_over(wire, handle, limits, stop, respond)).await;
 }
 
 /// The same with TLS. It must not be used to serve files, which the kernel would send unencrypted.
@@ -68,15 +77,19 @@ pub(super) async fn serve_tls<A: Future<Output = HttpResponse>>(
     stream: TcpStream,
     acceptor: TlsAcceptor,
     limits: &Limits,
+    memory: &RequestMemory,
     stop: Stop,
     respond: impl Fn(Request<Incoming>) -> A,
 ) {
     let Some(handle) = handle(stream, limits) else {
         return; // The connection is closed.
     };
+    let Some(_permit) = buffers(&handle, limits, memory, &stop).await else {
+        return; // The connection is closed.
+    };
     let wire = Wire::new(handle.clone());
     match timeout(limits.head_time, acceptor.accept(wire)).await {
-        Ok(Ok(stream)) => serve_over(stream, handle, limits, stop, respond).await,
+        Ok(Ok(stream)) => Box::pin(serve_over(stream, handle, limits, stop, respond)).await,
         Ok(Err(error)) => tracing::debug!("no TLS connection: {error}"),
         Err(_) => tracing::debug!("no TLS connection: the client did not complete the handshake"),
     }
@@ -85,6 +98,24 @@ pub(super) async fn serve_tls<A: Future<Output = HttpResponse>>(
 fn handle(stream: TcpStream, limits: &Limits) -> Option<Arc<WireHandle>> {
     stream.set_nodelay(true).ok()?;
     Some(Arc::new(WireHandle::new(stream, limits.stall_time)))
+}
+
+/// Waits for the first byte of a client, and then for buffers. Until then a connection takes little memory: the state of HTTP is
+/// on the heap, and allocated afterwards.
+async fn buffers<'a>(
+    handle: &WireHandle,
+    limits: &Limits,
+    memory: &'a RequestMemory,
+    stop: &Stop,
+) -> Option<SemaphorePermit<'a>> {
+    if !handle.is_used(limits.head_time, stop.clone()).await {
+        return None;
+    }
+    let permit = memory.buffers().await;
+    if permit.is_none() {
+        handle.refuse(TOO_MANY_CONNECTIONS);
+    }
+    permit
 }
 
 async fn serve_over<A: Future<Output = HttpResponse>>(
@@ -96,10 +127,11 @@ async fn serve_over<A: Future<Output = HttpResponse>>(
 ) {
     let service = service_fn(|request| {
         let (handle, response) = (handle.clone(), respond(request));
-        async move {
+        // On the heap: otherwise each idle connection had memory for the largest response in progress.
+        Box::pin(async move {
             let response = response.await.map(|body| TrackedBody::new(body, handle));
             Ok::<Response<TrackedBody>, Infallible>(response)
-        }
+        })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -128,20 +160,50 @@ pub(super) fn is_chunked<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(TRANSFER_ENCODING)
 }
 
-/// Reads a request's body of at most `max` bytes.
+/// Reads a request's body of at most `max` bytes, as far as `memory` has room.
 pub(super) async fn whole_body(
-    body: Incoming,
+    mut body: Incoming,
     max: usize,
     limits: &Limits,
-) -> Result<Bytes, RequestBodyError> {
+    memory: &Arc<RequestMemory>,
+) -> Result<StoredBody, RequestBodyError> {
     if body.size_hint().lower() > max as u64 {
         return Err(RequestBodyError::TooLong);
     }
-    let body = Limited::new(body, max);
-    match timeout(limits.body_time, body.collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(RequestBodyError::TooLong),
-        Ok(Err(_)) | Err(_) => Err(RequestBodyError::Missing),
+    let mut stored = StoredBody::new(memory);
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| RequestBodyError::Missing)?;
+            let data = frame.into_data().unwrap_or_default();
+            if stored.len() + data.len() > max {
+                return Err(RequestBodyError::TooLong);
+            }
+            if !stored.add(&data) {
+                return Err(RequestBodyError::NoRoom);
+            }
+        }
+        Ok(())
+    };
+    let read = timeout(limits.body_time, reading).await;
+    read.unwrap_or(Err(RequestBodyError::Missing))?;
+    Ok(stored)
+}
+
+/// Receives up to `max` bytes of a request's body without storing them: the client reads the response only after it has sent the
+/// body, and a connection that is closed before that resets.
+pub(super) async fn discard_body(mut body: Incoming, max: usize, limits: &Limits) {
+    let mut left = max;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            left = left.saturating_sub(length);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    if timeout(limits.body_time, reading).await.is_err() {
+        tracing::debug!("a request body did not arrive in time");
     }
 }
 
@@ -168,6 +230,9 @@ impl From<RequestBodyError> for ApiError {
         match error {
             RequestBodyError::TooLong => ApiError::new(413, "the request body is too long"),
             RequestBodyError::Missing => ApiError::new(408, "the request body did not arrive"),
+            RequestBodyError::NoRoom => {
+                ApiError::new(503, "too many requests with a body, try again later")
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ const BACKLOG: i32 = 4096;
 /// The most rejected connections that get a response at a time; further ones are closed without one.
 const MAX_REJECTIONS: usize = 64;
 
-const TOO_MANY_CONNECTIONS: &[u8] =
+pub(super) const TOO_MANY_CONNECTIONS: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 21\r\n\
     retry-after: 5\r\nconnection: close\r\n\r\ntoo many connections\n";
 

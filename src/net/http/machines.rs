@@ -25,16 +25,14 @@ use super::{
     DocumentRequest, EntryRequest, FileReply, Limits, Listener, LoaderRequest, MbootRequest, Peer,
     Reply, RepoRequest, ServerHealth, Stop,
     body::ResponseBody,
-    connection, file, guard, host, listen,
-    path::{MAX_LINE, MachineRoute, RouteError},
+    callback_body, connection, file, guard, host, listen,
+    path::{MachineRoute, RouteError},
     pool::BufferPool,
     query,
+    request_memory::RequestMemory,
     response::{self, HttpResponse, closing, text, with},
     throttle::Throttle,
 };
-
-/// The most bytes of a reason in a body that are read.
-const MAX_REASON: usize = 4 << 10;
 
 #[derive(Debug, Clone, Default)]
 pub struct MachineListenerConfig {
@@ -57,6 +55,7 @@ pub async fn serve_machines<B: Backend>(
         backend,
         config,
         pool: Arc::default(),
+        memory: RequestMemory::new(&limits),
         throttle: Throttle::default(),
     });
     let serve = |stream, address| handler.clone().serve(stream, address, stop.clone());
@@ -68,6 +67,7 @@ struct MachineHandler<B> {
     backend: Arc<B>,
     config: MachineListenerConfig,
     pool: Arc<BufferPool>,
+    memory: Arc<RequestMemory>,
     throttle: Throttle,
 }
 
@@ -88,7 +88,11 @@ impl<B: Backend> MachineHandler<B> {
             peer,
         };
         let limits = &connection.shared.config.limits;
-        connection::serve(stream, limits, stop, |request| connection.respond(request)).await;
+        let memory = &connection.shared.memory;
+        connection::serve(stream, limits, memory, stop, |request| {
+            connection.respond(request)
+        })
+        .await;
     }
 }
 
@@ -280,7 +284,11 @@ impl<B: Backend> ConnectionHandler<B> {
         if method == Method::HEAD {
             return response::callback_ok();
         }
-        let callback = self.with_body(callback, body).await;
+        if !self.shared.backend.knows_attempt(&token) {
+            return self.without_body(body).await;
+        }
+        let limits = &self.shared.config.limits;
+        let callback = callback_body::with_reason(callback, body, limits).await;
         let request = CallbackRequest {
             token,
             callback,
@@ -290,19 +298,6 @@ impl<B: Backend> ConnectionHandler<B> {
             CallbackReply::Recorded => response::callback_ok(),
             CallbackReply::UnknownToken => self.unknown_token().await,
             CallbackReply::Rejected(reply) => response::reply(reply),
-        }
-    }
-
-    /// Adds the reason from the body of a `POST`, if the path has none.
-    async fn with_body(&self, callback: Callback, body: Incoming) -> Callback {
-        let limits = &self.shared.config.limits;
-        let body = connection::partial_body(body, MAX_REASON, limits).await;
-        match callback {
-            Callback::Stage { stage, reason } => Callback::Stage {
-                stage,
-                reason: reason.or_else(|| reason_in(&body)),
-            },
-            callback => callback,
         }
     }
 
@@ -319,9 +314,12 @@ impl<B: Backend> ConnectionHandler<B> {
     }
 
     async fn report(&self, token: String, body: Incoming) -> HttpResponse {
-        let limits = &self.shared.config.limits;
-        match connection::whole_body(body, MAX_REPORT_BYTES, limits).await {
-            Ok(report) => self.check_in(token, Some(report)).await,
+        if !self.shared.backend.knows_check_in(&token) {
+            return closing(self.without_body(body).await);
+        }
+        let (limits, memory) = (&self.shared.config.limits, &self.shared.memory);
+        match connection::whole_body(body, MAX_REPORT_BYTES, limits, memory).await {
+            Ok(report) => self.check_in(token, Some(Bytes::from_owner(report))).await,
             // The rest of the body would be parsed as another request.
             Err(error) => {
                 let error = ApiError::from(error);
@@ -373,6 +371,13 @@ impl<B: Backend> ConnectionHandler<B> {
         }
     }
 
+    /// The response to a request with an unknown token, of which no byte is stored.
+    async fn without_body(&self, body: Incoming) -> HttpResponse {
+        let limits = &self.shared.config.limits;
+        connection::discard_body(body, MAX_REPORT_BYTES, limits).await;
+        self.unknown_token().await
+    }
+
     /// The response to an unknown token, delayed after many of them.
     async fn unknown_token(&self) -> HttpResponse {
         let address = self.peer.address.ip();
@@ -388,13 +393,4 @@ fn requests_whole(method: &Method, headers: &HeaderMap) -> bool {
 
 fn not_found() -> HttpResponse {
     text(StatusCode::NOT_FOUND, "not found\n")
-}
-
-/// Reads a reason from a body: plain text, or a form with the field `reason`.
-fn reason_in(body: &[u8]) -> Option<String> {
-    let reason = match body.strip_prefix(b"reason=") {
-        Some(field) => query::printable(&query::percent_decoded(field), MAX_LINE),
-        None => query::printable(body, MAX_LINE),
-    };
-    (!reason.is_empty()).then_some(reason)
 }

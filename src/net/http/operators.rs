@@ -28,6 +28,7 @@ use super::{
     connection,
     guard::Access,
     listen, page,
+    request_memory::RequestMemory,
     response::{self, HttpResponse, closing, text, with},
     throttle::Throttle,
     tls::Tls,
@@ -65,6 +66,7 @@ pub async fn serve_operators<B: Backend>(
     let handler = Arc::new(OperatorHandler {
         backend,
         config,
+        memory: RequestMemory::new(&limits),
         throttle: Throttle::default(),
     });
     let serve = |stream, address| handler.clone().serve(stream, address, stop.clone());
@@ -75,20 +77,21 @@ pub async fn serve_operators<B: Backend>(
 struct OperatorHandler<B> {
     backend: Arc<B>,
     config: OperatorListenerConfig,
+    memory: Arc<RequestMemory>,
     throttle: Throttle,
 }
 
 impl<B: Backend> OperatorHandler<B> {
     async fn serve(self: Arc<Self>, stream: TcpStream, address: SocketAddr, stop: Stop) {
-        let limits = &self.config.limits;
+        let (limits, memory) = (&self.config.limits, &*self.memory);
         let from = address.ip().to_canonical();
         let respond = |request| self.respond(request, from);
         match &self.config.tls {
             Some(tls) => {
                 let acceptor = tls.acceptor();
-                connection::serve_tls(stream, acceptor, limits, stop, respond).await;
+                connection::serve_tls(stream, acceptor, limits, memory, stop, respond).await;
             }
-            None => connection::serve(stream, limits, stop, respond).await,
+            None => connection::serve(stream, limits, memory, stop, respond).await,
         }
     }
 
@@ -209,12 +212,14 @@ impl<B: Backend> OperatorHandler<B> {
     async fn answer(&self, endpoint: Endpoint, body: Incoming) -> Result<HttpResponse, ApiError> {
         let backend = &self.backend;
         let body = match &endpoint {
-            Endpoint::Read(_) => Bytes::new(),
+            Endpoint::Read(_) => None,
             Endpoint::NodeCommand { .. } | Endpoint::SiteCommand { .. } | Endpoint::PageLink => {
-                self.body(body).await?
+                let (limits, memory) = (&self.config.limits, &self.memory);
+                Some(connection::whole_body(body, MAX_COMMAND, limits, memory).await?)
             }
         };
-        match endpoint.with_body(&body)? {
+        let body = body.as_ref().map(AsRef::as_ref).unwrap_or_default();
+        match endpoint.with_body(body)? {
             ApiRequest::Query(query @ Query::Log { .. }) => {
                 backend.query(query).await.map(response::json_lines)
             }
@@ -226,11 +231,6 @@ impl<B: Backend> OperatorHandler<B> {
             ApiRequest::Command(command) => backend.command(command).await.map(response::json),
             ApiRequest::PageLink => self.page_link(),
         }
-    }
-
-    async fn body(&self, body: Incoming) -> Result<Bytes, ApiError> {
-        let limits = &self.config.limits;
-        Ok(connection::whole_body(body, MAX_COMMAND, limits).await?)
     }
 }
 

@@ -16,11 +16,11 @@ use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
-    time::{Sleep, sleep},
+    time::{Sleep, sleep, timeout},
 };
 
 use super::{
-    DownloadReceipt,
+    DownloadReceipt, Stop,
     file_range::{FileRange, is_placeholder},
 };
 
@@ -61,6 +61,22 @@ impl WireHandle {
             stream,
             stall_time,
             state: Mutex::default(),
+        }
+    }
+
+    /// Waits until the client has sent something; false if it does not in time, or closes the connection, or the server stops.
+    pub(super) async fn is_used(&self, time: Duration, mut stop: Stop) -> bool {
+        let mut first = [0];
+        tokio::select! {
+            peeked = timeout(time, self.stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1))),
+            () = stop.requested() => false,
+        }
+    }
+
+    /// Sends a response before the connection is closed without reading the request. A client that does not read loses it.
+    pub(super) fn refuse(&self, response: &[u8]) {
+        if let Err(error) = self.stream.try_write(response) {
+            tracing::debug!("a refusal was not sent: {error}");
         }
     }
 

@@ -98,6 +98,16 @@ impl Backend for Server {
         self.0.on_check_in(request).await
     }
 
+    fn knows_check_in(&self, token: &str) -> bool {
+        let token = UrlToken::parse(token);
+        token.is_some_and(|token| self.0.read(|server| server.knows_check_in(token)))
+    }
+
+    fn knows_attempt(&self, token: &str) -> bool {
+        let token = UrlToken::parse(token);
+        token.is_some_and(|token| self.0.read(|server| server.knows_attempt(token)))
+    }
+
     async fn repo(&self, request: RepoRequest) -> Result<ServedFile, Reply> {
         // A replaced image is opened again here, which blocks.
         let (server, path, repo) = (self.clone(), request.path.clone(), request.repo.clone());
