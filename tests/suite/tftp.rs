@@ -16,7 +16,13 @@ use bootwright::{
     },
 };
 
-use crate::support::client::until;
+use crate::support::{
+    child,
+    client::until,
+    namespace::{Host, ip},
+    program::SERVER,
+    udp::hex,
+};
 
 /// Files by name. The outcome of each transfer is recorded.
 struct Files {
@@ -56,9 +62,13 @@ struct Service {
 }
 
 fn serve(size: usize) -> Service {
+    serve_at("127.0.0.1:0", size)
+}
+
+fn serve_at(address: &str, size: usize) -> Service {
     let large: Vec<u8> = (0..size).map(|at| (at * 31 % 251) as u8).collect();
     let outcomes = Arc::new(Mutex::new(Vec::new()));
-    let server = TftpServer::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let server = TftpServer::bind(address.parse().unwrap()).unwrap();
     let address = server.local_address().unwrap();
     let files = Files {
         large: large.clone(),
@@ -411,4 +421,87 @@ fn many_clients_at_once_receive_their_files() {
             .for_each(|client| client.join().unwrap());
     });
     assert_eq!(service.outcomes(48).len(), 48);
+}
+
+/// What a host gets that sends these datagrams from an address.
+fn answers(host: &Host, from: &str, datagrams: &[&[u8]]) -> Vec<String> {
+    let server = format!("{SERVER}:69");
+    let datagrams: Vec<String> = datagrams.iter().map(|bytes| hex(bytes)).collect();
+    let mut arguments = vec![from, &server];
+    arguments.extend(datagrams.iter().map(String::as_str));
+    let printed = child::output(host.role("udp", &arguments));
+    printed.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_host_gets_blocks_only_if_its_own_nic_has_requested_them() {
+    let test = "tftp::a_host_gets_blocks_only_if_its_own_nic_has_requested_them";
+    child::in_network_namespace(test, || {
+        let host = Host::behind("near");
+        let (own, other, routed) = ("192.0.2.9", "192.0.2.66", "198.51.100.7");
+        for address in [own, other] {
+            host.ip(&format!("address add {address}/24 dev far"));
+        }
+        host.ip("link set lo up");
+        host.ip(&format!("address add {routed}/32 dev lo"));
+        ip(&format!("route add 198.51.100.0/24 via {own}"));
+        // Another host has this address.
+        ip(&format!(
+            "neighbour add {other} lladdr 02:00:00:00:00:66 dev near nud permanent"
+        ));
+        let service = serve_at(&format!("{SERVER}:69"), 1_000_000);
+        let plain = &b"\0\x01large\0octet\0"[..];
+        let windowed = &b"\0\x01large\0octet\0blksize\x001468\0windowsize\x0016\0"[..];
+        let ack = |block: u8| [0, 4, 0, block];
+        let first = "0003 516".to_owned();
+        // Its own NIC: four times without an acknowledgement, and whole windows.
+        assert_eq!(
+            answers(&host, &format!("{own}:2001"), &[plain]),
+            vec![first.clone(); 4]
+        );
+        let got = answers(
+            &host,
+            &format!("{own}:2002"),
+            &[windowed, &ack(0), &ack(16)],
+        );
+        assert!(
+            got.iter().filter(|answer| *answer == "0003 1472").count() >= 32,
+            "{got:?}"
+        );
+        // The address of another host: nothing is sent, whatever it acknowledges.
+        let transmitted = || {
+            let table = std::fs::read_to_string("/proc/self/net/dev").unwrap();
+            let mut rows = table.lines().map(str::split_whitespace);
+            let row = rows.find_map(|mut row| (row.next() == Some("near:")).then_some(row));
+            row.unwrap().nth(9).unwrap().parse::<u64>().unwrap()
+        };
+        let before = transmitted();
+        let acks: Vec<[u8; 4]> = (0..60).map(ack).collect();
+        let mut datagrams = vec![plain, windowed];
+        datagrams.extend(acks.iter().map(|ack| &ack[..]));
+        assert_eq!(
+            answers(&host, &format!("{other}:2003"), &datagrams),
+            [""; 0]
+        );
+        // The kernel may send something of its own, such as ARP.
+        assert!(
+            transmitted() - before < 10,
+            "{} packets",
+            transmitted() - before
+        );
+        // Behind a router nothing is known: the acknowledgement of options is small, and there are no windows.
+        let got = answers(
+            &host,
+            &format!("{routed}:2004"),
+            &[windowed, &ack(0), &ack(1)],
+        );
+        assert_eq!(&got[..3], ["0006 15", "0003 1472", "0003 1472"]);
+        // A block without options follows when the client has sent a fifth of it.
+        assert_eq!(answers(&host, &format!("{routed}:2005"), &[plain]), [""; 0]);
+        assert_eq!(
+            answers(&host, &format!("{routed}:2006"), &[plain; 8]),
+            [first]
+        );
+        drop(service);
+    });
 }

@@ -131,6 +131,12 @@ impl Transfer {
         (transfer, step)
     }
 
+    /// Ends the transfer if the first packet is not acknowledged: it is not retransmitted, because its receiver may not have requested
+    /// it.
+    pub fn send_first_once(&mut self) {
+        self.retransmits = FIRST_TIMEOUTS.len() as u32 - 1;
+    }
+
     /// Handles an ACK of the block whose low 16 bits are `number`.
     pub fn on_ack(&mut self, number: u16, now: Duration) -> TransferStep {
         // The distance to the last acknowledged block. The window is far smaller than 65,536, so this is unambiguous.
@@ -495,6 +501,24 @@ mod tests {
         for (transfer, times, end) in cases {
             assert_eq!(timeouts(transfer), (times, end));
         }
+    }
+
+    #[test]
+    fn the_first_block_of_an_unchecked_client_is_not_retransmitted() {
+        let begin = || {
+            let (mut transfer, _) = Transfer::start(&NegotiatedOptions::default(), 5_000, START);
+            transfer.send_first_once();
+            transfer
+        };
+        let mut transfer = begin();
+        assert_eq!(transfer.on_repeated_request(START), send(1, 1));
+        let late = transfer.deadline();
+        let end = TransferEnd::Failed(TransferError::NoResponse { block: 1 });
+        assert_eq!(transfer.on_timeout(late), TransferStep::End(end));
+        // With an acknowledgement it is a transfer like any other.
+        let mut transfer = begin();
+        assert_eq!(transfer.on_ack(1, START), send(2, 2));
+        assert_eq!(transfer.on_timeout(transfer.deadline()), send(2, 2));
     }
 
     #[test]

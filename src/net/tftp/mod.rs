@@ -1,6 +1,8 @@
 //! The TFTP server: one port for requests and transfers, so that firewalls, NAT and containers need one rule.
 
 mod socket;
+mod origin;
+mod credit;
 mod transfers;
 mod server;
 

@@ -15,17 +15,24 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
     FileRequest, TftpFiles, TftpRefusal,
+    credit::Credits,
+    origin::{Origin, Origins},
     socket::{ReceivedPacket, TftpSocket},
     transfers::{AcceptedRequest, Transfers},
 };
 use crate::boot::tftp::{
-    ClientPacket, ErrorCode, FileName, MAX_BLOCK, ReadRequest, TftpDecodeError, encode_error,
+    ClientPacket, ErrorCode, FileName, MAX_BLOCK, ReadRequest, RequestedOptions, TftpDecodeError,
+    encode_error,
 };
 
 /// The size of the receive buffer in bytes. The largest packet of a client is a request.
 const MAX_REQUEST: usize = 2_048;
+/// The length of the shortest valid request in bytes. A shorter one gets no error, which would be many times as large.
+const MIN_REQUEST: usize = 10;
 /// How often timeouts are checked while there are transfers.
 const TICK: Duration = Duration::from_millis(20);
+/// The port of the discard service (RFC 863). A host without it ignores the datagram or rejects it.
+const DISCARD: u16 = 9;
 /// How often the stop flag is checked while there is none, and the pause after an error.
 const IDLE: Duration = Duration::from_millis(200);
 /// The largest block that fits an Ethernet frame with IPv4 and UDP headers (RFC 2348).
@@ -35,6 +42,7 @@ const ETHERNET_BLOCK: u16 = 1_468;
 #[derive(Debug)]
 pub struct TftpServer {
     socket: TftpSocket,
+    origins: Origins,
 }
 
 /// A running server. Dropping it stops the server.
@@ -46,7 +54,9 @@ pub struct TftpHandle {
 
 impl TftpServer {
     pub fn bind(address: SocketAddr) -> io::Result<TftpServer> {
-        TftpSocket::bind(address, TICK).map(|socket| TftpServer { socket })
+        let socket = TftpSocket::bind(address, TICK)?;
+        let origins = Origins::open(socket.local_address()?.port());
+        Ok(TftpServer { socket, origins })
     }
 
     pub fn local_address(&self) -> io::Result<SocketAddr> {
@@ -60,6 +70,8 @@ impl TftpServer {
         let thread = thread::Builder::new().name("tftp".into()).spawn(move || {
             let mut handler = TftpHandler {
                 socket: self.socket,
+                origins: self.origins,
+                credits: Credits::default(),
                 files,
                 transfers: Transfers::default(),
                 started: Instant::now(),
@@ -84,6 +96,8 @@ impl Drop for TftpHandle {
 
 struct TftpHandler {
     socket: TftpSocket,
+    origins: Origins,
+    credits: Credits,
     files: Arc<dyn TftpFiles>,
     transfers: Transfers,
     started: Instant,
@@ -131,8 +145,11 @@ impl TftpHandler {
 
     fn on_packet(&mut self, bytes: &[u8], received: &ReceivedPacket) {
         let (from, now) = (received.from, self.now());
+        let is_short = bytes.len() < MIN_REQUEST;
         match ClientPacket::decode(bytes) {
             Ok(ClientPacket::Read(request)) => self.on_request(&request, received, now),
+            Ok(ClientPacket::Write) | Err(TftpDecodeError::Mode | TftpDecodeError::Request)
+                if is_short => {}
             Ok(ClientPacket::Write) => {
                 self.refuse(
                     received,
@@ -179,6 +196,21 @@ impl TftpHandler {
                 return self.refuse(received, ErrorCode::AccessViolation, &text);
             }
         };
+        let mut options = request.options;
+        let origin = self.origins.of(from);
+        if origin == Origin::Forged {
+            tracing::debug!("TFTP: another host sent a request of {}", peer(from));
+            // Or the address has become another host's.
+            return self.resolve_again(received);
+        }
+        if origin != Origin::Host {
+            // Acknowledgements may be forged too: each of them gets one block.
+            options.window = None;
+        }
+        let is_plain = origin != Origin::Host && options == RequestedOptions::default();
+        if is_plain && !self.admits_block(origin, received, now) {
+            return;
+        }
         if self.transfers.is_repeated(from, name.as_str()) {
             self.transfers.step(&self.socket, from, now, |transfer| {
                 transfer.on_repeated_request(now)
@@ -197,8 +229,8 @@ impl TftpHandler {
             name: name.to_string(),
             peer: peer(from),
             local: local.unwrap_or(IpAddr::from([0, 0, 0, 0])),
-            block: request.options.block,
-            window: request.options.window,
+            block: options.block,
+            window: options.window,
         };
         let file = match self.files.open(&file_request) {
             Ok(file) => file,
@@ -220,11 +252,28 @@ impl TftpHandler {
         };
         let accepted = AcceptedRequest {
             name: file_request.name,
-            options: request.options.negotiate(file.content.length(), max_block),
+            options: options.negotiate(file.content.length(), max_block),
             file,
             local: received.local,
+            is_first_sent_once: is_plain,
         };
         self.transfers.start(&self.socket, from, accepted, now);
+    }
+
+    /// Whether the first block may be sent to an address that may be forged.
+    fn admits_block(&mut self, origin: Origin, received: &ReceivedPacket, now: Duration) -> bool {
+        if origin == Origin::Unresolved {
+            self.resolve_again(received);
+            return false;
+        }
+        self.credits.admits(received.from, received.length, now)
+    }
+
+    /// Makes the kernel check which MAC an address has, by a datagram of one byte. The repeated request is compared with it.
+    fn resolve_again(&self, received: &ReceivedPacket) {
+        let discard = SocketAddr::new(received.from.ip(), DISCARD);
+        let local = received.local.as_ref();
+        self.socket.send(&[0], 1, discard, local);
     }
 
     fn refuse(&self, received: &ReceivedPacket, code: ErrorCode, text: &str) {

@@ -57,6 +57,8 @@ pub(super) struct AcceptedRequest {
     pub(super) options: NegotiatedOptions,
     pub(super) file: OpenedFile,
     pub(super) local: Option<LocalAddress>,
+    /// Whether the first packet is not retransmitted.
+    pub(super) is_first_sent_once: bool,
 }
 
 impl Transfers {
@@ -90,7 +92,10 @@ impl Transfers {
             no_response: false,
         });
         let size = accepted.file.content.length();
-        let (transfer, step) = Transfer::start(&accepted.options, size, now);
+        let (mut transfer, step) = Transfer::start(&accepted.options, size, now);
+        if accepted.is_first_sent_once {
+            transfer.send_first_once();
+        }
         let active = ActiveTransfer {
             name: accepted.name,
             transfer,

@@ -23,6 +23,7 @@ const ROLES: &[(&str, Role)] = &[
     ("http-client", super::client::fetch),
     ("print", print),
     ("serve", super::server::serve),
+    ("udp", super::udp::exchange),
 ];
 
 /// Names the role, in the environment of the process that plays it.

@@ -28,3 +28,4 @@ macro_rules! test_name {
 }
 
 pub(crate) use test_name;
+pub(crate) mod udp;
