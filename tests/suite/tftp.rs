@@ -468,6 +468,13 @@ fn a_host_gets_blocks_only_if_its_own_nic_has_requested_them() {
             got.iter().filter(|answer| *answer == "0003 1472").count() >= 32,
             "{got:?}"
         );
+        // Before the kernel has a MAC of the address, the request is checked at the first acknowledgement.
+        host.ip("address add 192.0.2.10/24 dev far");
+        let got = answers(&host, "192.0.2.10:2002", &[windowed, &ack(0), &ack(16)]);
+        assert!(
+            got.iter().filter(|answer| *answer == "0003 1472").count() >= 32,
+            "{got:?}"
+        );
         // The address of another host: nothing is sent, whatever it acknowledges.
         let transmitted = || {
             let table = std::fs::read_to_string("/proc/self/net/dev").unwrap();

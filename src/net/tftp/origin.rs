@@ -21,14 +21,14 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use crate::{control::SenderLink, model::Mac, net::neighbour};
 
 /// What is known about the source of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Origin {
     /// The host with this address sent it.
     Host,
     /// Unknown: the address is behind a router, or the frame was not read.
     Claimed,
-    /// Unknown, on a local link: the kernel has no MAC of the address yet.
-    Unresolved,
+    /// Unknown, on a local link: the kernel has no MAC of the address yet. These MACs sent the request.
+    Unresolved(Vec<Mac>),
     /// Another host sent it.
     Forged,
 }
@@ -88,19 +88,7 @@ impl Origins {
         }
         self.read_frames();
         let sent = self.macs.remove(&from).unwrap_or_default();
-        match neighbour::link_of(from.ip()) {
-            Ok(SenderLink::Local { macs, .. }) if macs.is_empty() => Origin::Unresolved,
-            Ok(SenderLink::Local { .. }) if sent.is_empty() => Origin::Claimed,
-            Ok(SenderLink::Local { macs, .. }) => match sent.iter().any(|mac| macs.contains(mac)) {
-                true => Origin::Host,
-                false => Origin::Forged,
-            },
-            Ok(SenderLink::Routed | SenderLink::Unreadable) => Origin::Claimed,
-            Err(error) => {
-                tracing::debug!("TFTP: the neighbour table cannot be read: {error}");
-                Origin::Claimed
-            }
-        }
+        origin(from.ip(), sent)
     }
 
     /// Reads all frames that have arrived. The kernel passes a packet to these sockets before the UDP socket.
@@ -124,6 +112,23 @@ impl Origins {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Returns the origin of a request in the name of an address, which came from these MACs.
+pub(super) fn origin(ip: IpAddr, sent: Vec<Mac>) -> Origin {
+    match neighbour::link_of(ip) {
+        Ok(SenderLink::Local { .. }) if sent.is_empty() => Origin::Claimed,
+        Ok(SenderLink::Local { macs, .. }) if macs.is_empty() => Origin::Unresolved(sent),
+        Ok(SenderLink::Local { macs, .. }) => match sent.iter().any(|mac| macs.contains(mac)) {
+            true => Origin::Host,
+            false => Origin::Forged,
+        },
+        Ok(SenderLink::Routed | SenderLink::Unreadable) => Origin::Claimed,
+        Err(error) => {
+            tracing::debug!("TFTP: the neighbour table cannot be read: {error}");
+            Origin::Claimed
         }
     }
 }

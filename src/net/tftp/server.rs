@@ -158,6 +158,7 @@ impl TftpHandler {
                 );
             }
             Ok(ClientPacket::Ack(block)) => {
+                self.transfers.check_origin(from);
                 // An acknowledgement without a transfer is late; it gets no reply.
                 self.transfers.step(&self.socket, from, now, |transfer| {
                     transfer.on_ack(block, now)
@@ -203,12 +204,12 @@ impl TftpHandler {
             // Or the address has become another host's.
             return self.resolve_again(received);
         }
-        if origin != Origin::Host {
+        if origin == Origin::Claimed {
             // Acknowledgements may be forged too: each of them gets one block.
             options.window = None;
         }
         let is_plain = origin != Origin::Host && options == RequestedOptions::default();
-        if is_plain && !self.admits_block(origin, received, now) {
+        if is_plain && !self.admits_block(&origin, received, now) {
             return;
         }
         if self.transfers.is_repeated(from, name.as_str()) {
@@ -256,13 +257,17 @@ impl TftpHandler {
             file,
             local: received.local,
             is_first_sent_once: is_plain,
+            unresolved: match origin {
+                Origin::Unresolved(sent) => Some(sent),
+                _ => None,
+            },
         };
         self.transfers.start(&self.socket, from, accepted, now);
     }
 
     /// Whether the first block may be sent to an address that may be forged.
-    fn admits_block(&mut self, origin: Origin, received: &ReceivedPacket, now: Duration) -> bool {
-        if origin == Origin::Unresolved {
+    fn admits_block(&mut self, origin: &Origin, received: &ReceivedPacket, now: Duration) -> bool {
+        if let Origin::Unresolved(_) = origin {
             self.resolve_again(received);
             return false;
         }

@@ -9,11 +9,15 @@ use std::{
 
 use super::{
     FileContent, OpenedFile, OutcomeCallback, TransferOutcome,
+    origin::{Origin, origin},
     socket::{LocalAddress, TftpSocket},
 };
-use crate::boot::tftp::{
-    BlockRange, NegotiatedOptions, Transfer, TransferEnd, TransferError, TransferStep, data_header,
-    encode_oack,
+use crate::{
+    boot::tftp::{
+        BlockRange, NegotiatedOptions, Transfer, TransferEnd, TransferError, TransferStep,
+        data_header, encode_oack,
+    },
+    model::Mac,
 };
 
 /// The most transfers at a time: more than the machines that boot from one server.
@@ -46,6 +50,8 @@ struct ActiveTransfer {
     content: FileContent,
     on_end: OutcomeCallback,
     local: Option<LocalAddress>,
+    /// The MACs that sent the request, if the kernel had none of its address yet.
+    unresolved: Option<Vec<Mac>>,
     started: Duration,
     /// The next block, and its offset in the file.
     read_ahead: Vec<u8>,
@@ -59,6 +65,8 @@ pub(super) struct AcceptedRequest {
     pub(super) local: Option<LocalAddress>,
     /// Whether the first packet is not retransmitted.
     pub(super) is_first_sent_once: bool,
+    /// The MACs that sent the request, if its origin is checked at the first acknowledgement.
+    pub(super) unresolved: Option<Vec<Mac>>,
 }
 
 impl Transfers {
@@ -103,6 +111,7 @@ impl Transfers {
             content: accepted.file.content,
             on_end: accepted.file.on_end,
             local: accepted.local,
+            unresolved: accepted.unresolved,
             started: now,
             read_ahead: Vec::new(),
             read_ahead_offset: 0,
@@ -126,6 +135,22 @@ impl Transfers {
         let step = event(&mut active.transfer);
         self.perform(socket, from, step, now);
         true
+    }
+
+    /// Checks the origin of a transfer whose request came before the kernel had a MAC of its address. It has one by the first
+    /// acknowledgement, because a packet was sent there. If it is another one, the transfer ends.
+    pub(super) fn check_origin(&mut self, from: SocketAddr) {
+        let active = self.all.get_mut(&from);
+        let Some(sent) = active.and_then(|active| active.unresolved.take()) else {
+            return;
+        };
+        if origin(from.ip().to_canonical(), sent) != Origin::Host {
+            self.end(from, |_| TransferOutcome::Failed {
+                reason: "another host sent the request".into(),
+                delivered: 0,
+                no_response: true,
+            });
+        }
     }
 
     /// Passes timeouts to the transfers.
