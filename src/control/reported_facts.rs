@@ -24,7 +24,12 @@ impl Transaction<'_> {
         if machine.facts.covers(facts) || are_first {
             return true;
         }
-        let is_declared = machine.node.is_some();
+        self.admits_fact_bytes(id, size)
+    }
+
+    /// Whether the budgets admit facts of this size in bytes.
+    pub(crate) fn admits_fact_bytes(&mut self, id: MachineId, size: usize) -> bool {
+        let is_declared = self.machine(id).node.is_some();
         let budgets = &mut self.server.volatile.reports;
         budgets.admits_facts(id, is_declared, size + EVENT_SIZE, self.now.mono)
     }

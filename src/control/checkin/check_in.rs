@@ -64,9 +64,6 @@ impl Transaction<'_> {
         let Some(id) = self.server.machine_of_check_in(token) else {
             return CheckedIn::Unknown;
         };
-        if reported.is_some() && !self.may_report(id) {
-            return CheckedIn::TooOften;
-        }
         let confirmation = match self.confirm_machine(id, sender) {
             Ok(confirmation) => confirmation,
             Err(why) => {
@@ -75,7 +72,9 @@ impl Transaction<'_> {
                 return self.instruct(id, None, self.wait(), reason);
             }
         };
-        if reported.is_some_and(|reported| !self.admits_facts(id, &reported.facts)) {
+        if reported
+            .is_some_and(|reported| !self.may_report(id) || !self.admits_facts(id, &reported.facts))
+        {
             return CheckedIn::TooOften;
         }
         let id = match reported.filter(|_| confirmation.is_confirmed()) {

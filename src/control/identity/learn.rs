@@ -24,6 +24,9 @@ pub(crate) const MAX_NICS: usize = 64;
 /// How many serial numbers, UUIDs and asset tags are recorded of one machine each: its board is replaced a few times at most.
 const MAX_BOARDS: usize = 8;
 
+/// What a MAC takes in the journal, in bytes.
+const MAC_SIZE: usize = 20;
+
 impl Transaction<'_> {
     /// Records what a confirmed boot request shows. Returns the machine, whose history may be merged into that of its node.
     pub(crate) fn learn_boot(
@@ -222,7 +225,9 @@ impl Transaction<'_> {
     /// Records the MACs that a confirmed report lists, if some of them are new.
     fn record_listed(&mut self, id: MachineId, macs: impl Iterator<Item = Mac>) {
         let macs: SmallSet<Mac> = macs.filter(|mac| mac.is_unicast()).take(MAX_NICS).collect();
-        if !macs.is_subset(&self.machine(id).all_macs()) {
+        // They are facts, so nothing is lost if the budget is used up.
+        let is_new = !macs.is_subset(&self.machine(id).all_macs());
+        if is_new && self.admits_fact_bytes(id, macs.len() * MAC_SIZE) {
             self.record(id, MachineEvent::Nics { macs });
         }
     }

@@ -5,7 +5,7 @@ use std::{convert::Infallible, io, net::SocketAddr, sync::Arc};
 use http_body_util::BodyExt;
 use hyper::{
     Request, Response,
-    body::{Body, Bytes, Incoming},
+    body::{Body, Incoming},
     header::TRANSFER_ENCODING,
     server::conn::http1,
     service::service_fn,
@@ -189,19 +189,13 @@ pub(super) async fn whole_body(
     Ok(stored)
 }
 
-/// Receives up to `max` bytes of a request's body without storing them: the client reads the response only after it has sent the
-/// body, and a connection that is closed before that resets.
+/// Receives a request's body of at most `max` bytes without storing it: the client reads the response only after it has sent the
+/// body, and a connection that is closed before that resets. Nothing of a longer body is received.
 pub(super) async fn discard_body(mut body: Incoming, max: usize, limits: &Limits) {
-    let mut left = max;
-    let reading = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            left = left.saturating_sub(length);
-            if left == 0 {
-                break;
-            }
-        }
-    };
+    if body.size_hint().lower() > max as u64 {
+        return;
+    }
+    let reading = async { while let Some(Ok(_)) = body.frame().await {} };
     if timeout(limits.body_time, reading).await.is_err() {
         tracing::debug!("a request body did not arrive in time");
     }

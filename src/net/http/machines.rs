@@ -34,6 +34,9 @@ use super::{
     throttle::Throttle,
 };
 
+/// The most bytes of a body that are received although its token is wrong: more than a report of the microkernel has.
+const MAX_DISCARDED: usize = 64 << 10;
+
 #[derive(Debug, Clone, Default)]
 pub struct MachineListenerConfig {
     /// The addresses that machines get instead of the one they reached.
@@ -374,7 +377,7 @@ impl<B: Backend> ConnectionHandler<B> {
     /// The response to a request with an unknown token, of which no byte is stored.
     async fn without_body(&self, body: Incoming) -> HttpResponse {
         let limits = &self.shared.config.limits;
-        connection::discard_body(body, MAX_REPORT_BYTES, limits).await;
+        connection::discard_body(body, MAX_DISCARDED, limits).await;
         self.unknown_token().await
     }
 

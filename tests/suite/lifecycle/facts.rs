@@ -162,3 +162,35 @@ fn a_machine_has_a_limited_number_of_serial_numbers() {
         .filter(|line| line.contains(r#""event":"seen""#));
     assert_eq!(seen.count(), 8);
 }
+
+#[test]
+fn macs_that_are_always_different_are_limited() {
+    let mut lab = Lab::new(&[("lab", DISCOVER)]);
+    let others =
+        |boot: usize| (0..60).map(move |nic| format!("mac=02:00:00:00:{boot:02x}:{nic:02x}"));
+    for boot in 0..250 {
+        let others: Vec<String> = others(boot).collect();
+        lab.step(&format!("boot c1 {} on=lab as=b{boot}", others.join(" ")));
+    }
+    let journal = lab.written();
+    let nics = journal
+        .iter()
+        .filter(|line| line.contains(r#""event":"nics""#));
+    let bytes: usize = nics.map(String::len).sum();
+    assert!(bytes > 100 << 10 && bytes < 300 << 10, "{bytes} bytes");
+    lab.step("restart");
+}
+
+#[test]
+fn a_report_from_another_nic_does_not_delay_the_machine_s_own() {
+    let mut lab = Lab::new(&[("lab", DISCOVER)]);
+    lab.step("boot c1 on=lab from=c1");
+    let (foreign, _) = lab.step(r#"report %1 from=c2 {"cores": 1}"#);
+    assert!(foreign.contains("not confirmed"), "{foreign}");
+    let (own, _) = lab.step(r#"report %1 from=c1 {"cores": 4}"#);
+    assert!(
+        own.contains("waits") && !own.contains("not confirmed"),
+        "{own}"
+    );
+    assert_eq!(facts_of(&lab.written()).cores, Some(4));
+}
