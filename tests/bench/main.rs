@@ -7,7 +7,8 @@
 //! alternately, and medians are compared, so that other load on the machine affects all of them equally.
 //!
 //! `cargo bench -- wire` measures DHCP, TFTP and whole boots compared with other servers, `cargo bench -- images`
-//! files in an ISO image compared with nginx.
+//! files in an ISO image compared with nginx, `cargo bench -- attack` what a machine waits for its script while a host floods
+//! the server.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 #![expect(clippy::print_stderr, reason = "and how far it is")]
 
@@ -60,6 +61,9 @@ fn main() -> anyhow::Result<()> {
     if let Some(("images", rest)) = words.split_first().map(|(word, rest)| (*word, rest)) {
         return images(&images::Options::read(rest)?);
     }
+    if words == ["attack"] {
+        return attack();
+    }
     let mut options = Options {
         rounds: 25,
         disk: env!("CARGO_TARGET_TMPDIR").into(),
@@ -71,7 +75,7 @@ fn main() -> anyhow::Result<()> {
             ["--disk", disk] => options.disk = disk.into(),
             ["--cobbler", python] => options.cobbler = Some(python.into()),
             _ => anyhow::bail!(
-                "usage: cargo bench -- [--rounds N] [--disk DIR] [--cobbler PYTHON]\n       cargo bench -- wire …\n       cargo bench -- images …\n       cargo bench -- write DIR NODES"
+                "usage: cargo bench -- [--rounds N] [--disk DIR] [--cobbler PYTHON]\n       cargo bench -- wire …\n       cargo bench -- images …\n       cargo bench -- attack\n       cargo bench -- write DIR NODES"
             ),
         }
     }
@@ -88,6 +92,18 @@ fn images(options: &images::Options) -> anyhow::Result<()> {
     let work_directory = work_directory()?;
     println!("{}\n", about()?);
     images::measure(options, work_directory.path())
+}
+
+/// Runs tests/attack with long floods, and with bounds for the latency.
+fn attack() -> anyhow::Result<()> {
+    println!("{}\n", about()?);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attack");
+    let status = std::process::Command::new(script)
+        .args(["all", "speed"])
+        .env("BOOTWRIGHT", server::PROGRAM)
+        .status()?;
+    anyhow::ensure!(status.success(), "an attack exceeds its bound");
+    Ok(())
 }
 
 /// A directory on tmpfs.
