@@ -468,6 +468,16 @@ fn a_host_gets_blocks_only_if_its_own_nic_has_requested_them() {
             got.iter().filter(|answer| *answer == "0003 1472").count() >= 32,
             "{got:?}"
         );
+        // This host, at its own address.
+        let own_client = Client::new(service.address);
+        let socket = UdpSocket::bind(format!("{SERVER}:0")).unwrap();
+        let (content, _) = Client {
+            socket,
+            ..own_client
+        }
+        .fetch("large", &[("blksize", "1468"), ("windowsize", "16")], never)
+        .unwrap();
+        assert!(content == service.large);
         // Before the kernel has a MAC of the address, the request is checked at the first acknowledgement.
         host.ip("address add 192.0.2.10/24 dev far");
         let got = answers(&host, "192.0.2.10:2002", &[windowed, &ack(0), &ack(16)]);

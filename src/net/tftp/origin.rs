@@ -14,6 +14,7 @@ use std::{
 
 use nix::{
     errno::Errno,
+    libc,
     sys::socket::{LinkAddr, recvfrom},
 };
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
@@ -37,6 +38,8 @@ pub(super) enum Origin {
 const MAX_FRAMES: usize = 4_096;
 /// The most MACs that are stored for one source address.
 const MAX_MACS: usize = 4;
+/// Stands for this host, which sends to its own addresses over the loopback interface. No NIC has this MAC.
+const OWN: Mac = Mac([0; 6]);
 /// How much of a packet is read, in bytes: the headers.
 const CAPTURED: usize = 128;
 /// The size of the receive buffer, in bytes.
@@ -98,7 +101,7 @@ impl Origins {
             loop {
                 match recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut packet) {
                     Ok((length, link)) => {
-                        let mac = link.and_then(|link| link.addr()).map(Mac);
+                        let mac = link.as_ref().and_then(mac_of);
                         let from = source(&packet[..length.min(CAPTURED)], self.port);
                         if let (Some(mac), Some(from)) = (mac, from) {
                             add(&mut self.macs, from, mac);
@@ -116,8 +119,19 @@ impl Origins {
     }
 }
 
+/// The MAC that sent a packet: [`OWN`] if it is from this host.
+fn mac_of(link: &LinkAddr) -> Option<Mac> {
+    if link.hatype() == libc::ARPHRD_LOOPBACK {
+        return Some(OWN);
+    }
+    link.addr().map(Mac).filter(|mac| mac.is_unicast())
+}
+
 /// Returns the origin of a request in the name of an address, which came from these MACs.
 pub(super) fn origin(ip: IpAddr, sent: Vec<Mac>) -> Origin {
+    if sent.contains(&OWN) {
+        return Origin::Host;
+    }
     match neighbour::link_of(ip) {
         Ok(SenderLink::Local { .. }) if sent.is_empty() => Origin::Claimed,
         Ok(SenderLink::Local { macs, .. }) if macs.is_empty() => Origin::Unresolved(sent),

@@ -130,8 +130,8 @@ def ip(words):
 
 
 class Lab:
-    def __init__(self, program):
-        self.program = program
+    def __init__(self, program, core):
+        self.program, self.core = program, core
         self.work = tempfile.mkdtemp(prefix="bootwright-attack-")
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", self.work], check=True)
         self.make_link()
@@ -195,8 +195,7 @@ class Lab:
     def start(self):
         self.run("init", "--state", "new")
         self.log = open(f"{self.work}/log", "w")
-        core = str(os.cpu_count() - 1)
-        command = ["taskset", "-c", core, self.program, "serve", "--color", "never", f"{self.work}/site"]
+        command = ["taskset", "-c", str(self.core), self.program, "serve", "--color", "never", f"{self.work}/site"]
         self.server = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
         for _ in range(200):
             try:

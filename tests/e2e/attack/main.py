@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import time
 
@@ -79,6 +80,7 @@ def watch(lab, connection):
 def begin(act, prepared):
     # The latency of the server is measured, not that of this program.
     os.nice(19)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     act(prepared)
 
 
@@ -131,10 +133,13 @@ class Options:
 def main():
     program, *words = sys.argv[1:]
     options = Options(words)
+    # This program is process 1 of its namespace, which ignores signals without a handler.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     resource.setrlimit(resource.RLIMIT_NOFILE, (20_000, 20_000))
     # The server runs on the last core, the attacker and the machines on the first.
-    os.sched_setaffinity(0, {0})
-    lab, rows = Lab(program), Rows()
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[0]})
+    lab, rows = Lab(program, cores[-1]), Rows()
     began = time.monotonic()
     try:
         lab.start()
