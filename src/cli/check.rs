@@ -11,7 +11,7 @@ use super::{
     terminal::{Terminal, plain},
 };
 use crate::{
-    serve::{Loaded, load, missing_microkernel},
+    serve::{CheckProgram, Loaded, load, missing_microkernel},
     site::{self, ReportStyle, Severity},
 };
 
@@ -19,7 +19,7 @@ use crate::{
 const WIDTH: usize = 120;
 
 pub(super) fn run(root: &Path, json: bool, terminal: &Terminal) -> CliResult {
-    let mut loaded = loaded(root)?;
+    let mut loaded = checked(root)?;
     let missing = missing_microkernel(root, &loaded.snapshot);
     loaded.diagnostics.extend(missing);
     loaded.snapshot.site.sources.sort(&mut loaded.diagnostics);
@@ -35,12 +35,20 @@ pub(super) fn run(root: &Path, json: bool, terminal: &Terminal) -> CliResult {
     }
 }
 
-/// Loads a site as the server does, with all documents of all nodes rendered.
+/// Loads a site as the server does, with all documents of all nodes rendered. A site whose check ended early is an error.
 pub(super) fn loaded(root: &Path) -> CliResult<Loaded> {
+    let loaded = checked(root)?;
+    match loaded.failure {
+        Some(failure) => Err(anyhow::Error::new(failure).into()),
+        None => Ok(loaded),
+    }
+}
+
+fn checked(root: &Path) -> CliResult<Loaded> {
     if !is_site(root) {
         return Err(no_site(root));
     }
-    let loaded = load::offline(root);
+    let loaded = load::offline(root, &CheckProgram::default());
     Ok(loaded.with_context(|| format!("cannot read the site `{}`", root.display()))?)
 }
 

@@ -1,7 +1,7 @@
 //! The running server's operator API.
 
 use std::{
-    fs, io,
+    fs,
     io::{BufReader, Read},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
@@ -26,10 +26,10 @@ use super::{
 };
 use crate::{
     api::{ApiError, ApiRequest, Command, CommandReply, HttpForm, PageLink, Query, ServerStatus},
-    disk::journal::Lock,
+    disk::{self, journal::Lock},
     model::ServerConfig,
     serve,
-    site::{LoadCache, SiteFiles, read_config},
+    site::{CONFIG, LoadCache, SiteFiles, read_config},
 };
 
 /// The operator API's default port.
@@ -257,17 +257,11 @@ fn agent_config() -> ureq::config::Config {
 
 /// The settings of a site's `bootwright.toml`. Invalid settings are skipped; `check` reports them.
 pub(super) fn config(site: &Path) -> CliResult<ServerConfig> {
-    let name = "bootwright.toml";
     let mut files = SiteFiles::default();
-    match fs::read(site.join(name)) {
-        Ok(bytes) => drop(files.content.insert(name.into(), bytes.into())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => {
-            let path = site.join(name);
-            let error =
-                anyhow::Error::new(error).context(format!("cannot read `{}`", path.display()));
-            return Err(Failure::unreachable(error));
-        }
+    let read = disk::site::read_config(site)
+        .with_context(|| format!("cannot read `{}`", site.join(CONFIG).display()));
+    if let Some(content) = read.map_err(Failure::unreachable)? {
+        files.content.insert(CONFIG.into(), content.into());
     }
     let (config, _) = read_config(&files, &mut LoadCache::default());
     Ok((*config).clone())

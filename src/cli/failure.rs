@@ -3,6 +3,7 @@
 use std::{io, process::ExitCode};
 
 use super::terminal::Terminal;
+use crate::serve::CheckFailure;
 
 /// Shown in the help of every command.
 pub(super) const EXIT_CODES: &str = "\
@@ -58,9 +59,16 @@ impl Failure {
     }
 
     fn new(code: FailureKind, error: impl Into<anyhow::Error>) -> Failure {
+        let error = error.into();
+        // A check that ended early is a mistake of the site, wherever the site was read.
+        let is_rejected = error.chain().any(|cause| cause.is::<CheckFailure>());
         Failure {
-            code,
-            error: error.into(),
+            code: if is_rejected {
+                FailureKind::Refused
+            } else {
+                code
+            },
+            error,
             help: None,
         }
     }

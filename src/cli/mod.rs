@@ -48,12 +48,25 @@ pub fn main() -> ExitCode {
     if agent::is_init() {
         agent::run();
     }
+    if let Some(limits) = check_process_limits() {
+        return crate::serve::run_check_process(&limits);
+    }
     let arguments = Arguments::parse();
     let terminal = Terminal::new(arguments.color);
     match run(arguments, &terminal) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(&terminal),
     }
+}
+
+/// The arguments of a check process. It is started for each edit, so it does not build the parser of the command line.
+fn check_process_limits() -> Option<[u64; 3]> {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next()? != crate::serve::CHECK_COMMAND {
+        return None;
+    }
+    let limits: Vec<u64> = arguments.map_while(|text| text.parse().ok()).collect();
+    limits.try_into().ok()
 }
 
 fn run(arguments: Arguments, terminal: &Terminal) -> CliResult {

@@ -12,27 +12,31 @@ use crate::{
     api::{ApiError, Command, CommandReply, Query},
     control::DeclaredState,
     disk::journal::LockError,
-    serve::offline::{self, Offline},
+    serve::{
+        CheckProgram,
+        offline::{self, Offline},
+    },
 };
 
 /// Answers a query as the server would.
 pub(super) fn query(site: &Path, query: &Query) -> CliResult<Vec<u8>> {
     require_site(site)?;
-    let answer = Offline::read(site)?.query(query);
+    let answer = Offline::read(site, &CheckProgram::default())?.query(query);
     Ok(answer.map_err(refused)?.to_vec())
 }
 
 /// Carries out a command as the server would. It fails if a server holds the journal's lock.
 pub(super) fn carry_out(site: &Path, command: &Command) -> CliResult<CommandReply> {
     require_site(site)?;
-    let carried_out = offline::carry_out(site, command).map_err(locked)?;
+    let carried_out =
+        offline::carry_out(site, command, &CheckProgram::default()).map_err(locked)?;
     carried_out.map_err(refused)
 }
 
 /// Declares what is installed on machines without a record. It fails if a server holds the journal's lock.
 pub(super) fn declare_state(site: &Path, declared: DeclaredState) -> CliResult<String> {
     require_site(site)?;
-    offline::declare_state(site, declared).map_err(locked)
+    offline::declare_state(site, declared, &CheckProgram::default()).map_err(locked)
 }
 
 fn require_site(site: &Path) -> CliResult {

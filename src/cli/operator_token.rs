@@ -15,6 +15,7 @@ use super::failure::{CliResult, Failure};
 use crate::{
     disk::{
         operator_token::{self, GROUP},
+        regular,
         secrets::{self, SecretError},
         state::Environment,
     },
@@ -124,7 +125,7 @@ impl TokenSearch {
 impl FailedFile {
     fn new(path: &Path, error: &SecretError) -> FailedFile {
         // The kind decides only how the error is explained.
-        let kind = match fs::File::open(path).map_err(|error| error.kind()) {
+        let kind = match regular::open(path).map_err(|error| error.kind()) {
             Err(io::ErrorKind::NotFound) => FailedKind::Missing,
             Err(io::ErrorKind::PermissionDenied) => FailedKind::Denied,
             Ok(_) | Err(_) => FailedKind::Unusable,

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     disk::journal::LockError,
     model::ByteSize,
-    serve::{Restored, back_up, restore},
+    serve::{CheckProgram, Restored, back_up, restore},
     site::counted,
 };
 
@@ -21,7 +21,8 @@ pub(super) fn run(site: &Path, command: &StateCommand, terminal: &Terminal) -> C
     }
     let text = match command {
         StateCommand::Backup { file } => {
-            let contents = back_up(site, file).map_err(Failure::refused)?;
+            let contents =
+                back_up(site, file, &CheckProgram::default()).map_err(Failure::refused)?;
             format!(
                 "Wrote     {} ({}, {})\nKeep it secret: it contains the keys of this server.\n",
                 file.display(),
@@ -30,10 +31,13 @@ pub(super) fn run(site: &Path, command: &StateCommand, terminal: &Terminal) -> C
             )
         }
         StateCommand::Restore { file } => {
-            let restored = restore(site, file).map_err(|error| match error.downcast_ref() {
-                Some(LockError::Held(_)) => Failure::refused(error)
-                    .help("stop the server of this site first, then restore and start it again"),
-                _ => Failure::refused(error),
+            let restored = restore(site, file, &CheckProgram::default()).map_err(|error| {
+                match error.downcast_ref() {
+                    Some(LockError::Held(_)) => Failure::refused(error).help(
+                        "stop the server of this site first, then restore and start it again",
+                    ),
+                    _ => Failure::refused(error),
+                }
             })?;
             text(&restored)
         }

@@ -8,6 +8,7 @@
 //! too large, a permission that is too wide, a full disk) is returned as a value with the reason and the fix.
 
 pub mod atomic;
+pub mod regular;
 pub mod bundle;
 pub mod site;
 pub mod watch;

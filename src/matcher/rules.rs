@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use minijinja::{Environment, Value, value::Serde};
 
 use super::{
+    bounded_filters::add_bounded_filters,
     evaluate::{ExpressionContext, TruthValue, evaluate},
     tags::TagSet,
     term::{Scope, Term, parse},
@@ -23,9 +24,11 @@ pub struct CompiledRules {
 
 impl Default for CompiledRules {
     fn default() -> Self {
+        let mut functions = Environment::new();
+        add_bounded_filters(&mut functions);
         CompiledRules {
             terms: BTreeMap::new(),
-            functions: Environment::new(),
+            functions,
         }
     }
 }

@@ -8,6 +8,7 @@ use minijinja::{
     machinery::{ast, parse_expr},
 };
 
+use super::depth::{MAX_DEPTH, is_too_deep};
 use crate::model::Facts;
 
 /// What an expression may refer to.
@@ -69,6 +70,11 @@ const MAX_LENGTH: usize = 4_096;
 pub(crate) fn parse(text: &str, scope: Scope) -> Result<Term, String> {
     if text.len() > MAX_LENGTH {
         return Err(format!("it is longer than {MAX_LENGTH} bytes"));
+    }
+    if is_too_deep(text) {
+        return Err(format!(
+            "it is nested too deeply: at most {MAX_DEPTH} levels"
+        ));
     }
     let tree = parse_expr(text).map_err(|error| syntax(&error))?;
     let term = convert(&tree)?;

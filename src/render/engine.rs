@@ -10,12 +10,16 @@ use minijinja::{
 };
 
 use super::filters;
+use crate::matcher::{add_bounded_filters, record_text};
 
 /// The limit of work for one file, in the engine's unit, about one instruction each.
 const FUEL: u64 = 500_000;
 
 /// The size limit of a rendered file, in bytes.
 const MAX_OUTPUT: usize = 1 << 20;
+
+/// The limit of nested includes, macros and loops that call themselves, in the engine's unit: an include counts ten, a macro four.
+const MAX_RECURSION: usize = 250;
 
 /// A mistake in a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +42,12 @@ pub(super) fn environment() -> Environment<'static> {
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_formatter(write);
     environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(MAX_RECURSION);
     // Needed for the position of an error.
     environment.set_debug(true);
     // It would print every variable, including secrets.
     environment.remove_global("debug");
+    add_bounded_filters(&mut environment);
     filters::add(&mut environment);
     environment
 }
@@ -62,6 +68,7 @@ fn write(
     value: &Value,
 ) -> Result<(), Error> {
     let refuse = |why: &str| Err(Error::new(ErrorKind::InvalidOperation, why.to_string()));
+    record_text(state, value.as_str().map_or(0, str::len))?;
     match value.kind() {
         ValueKind::Bool => output
             .write_str(if value.is_true() { "true" } else { "false" })

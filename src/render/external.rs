@@ -25,7 +25,7 @@ pub struct ExternalInputs {
 }
 
 /// The known contents of a repo.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum RepoContents {
     /// Machines fetch from this URL directly. Its contents are not known.
     Url(String),
@@ -39,7 +39,7 @@ pub enum RepoContents {
 }
 
 /// One file of a repo.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TreeFile {
     /// As the tree spells it, without a leading `/`.
     pub path: String,

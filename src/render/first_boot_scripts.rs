@@ -79,6 +79,10 @@ impl FirstBootScript {
         matches!(&self.body, ScriptBody::Template(templates) if templates.uses_secrets)
     }
 
+    pub(super) fn can_grow(&self) -> bool {
+        matches!(&self.body, ScriptBody::Template(templates) if templates.can_grow)
+    }
+
     /// Returns the script for one machine.
     pub(super) fn render(
         &self,

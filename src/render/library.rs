@@ -108,6 +108,30 @@ impl Library {
         fingerprint
     }
 
+    /// Whether any template of the site for a machine's files can make values that grow without a bound.
+    pub fn can_grow(&self) -> bool {
+        self.tasks.values().any(|task| task.templates.can_grow)
+            || self.brokers.values().any(|templates| templates.can_grow)
+            || self
+                .first_boot_scripts
+                .values()
+                .any(|script| script.can_grow())
+    }
+
+    /// The same for the files of one machine.
+    pub fn can_grow_for(&self, resolved: &Resolved) -> bool {
+        let task = resolved.task.as_ref().and_then(|task| self.tasks.get(task));
+        let broker = resolved.broker.as_ref();
+        let broker = broker.and_then(|broker| self.broker(&broker.kind.value));
+        let scripts = resolved.settings.first_boot.iter();
+        let mut scripts = scripts
+            .flat_map(|list| list.values())
+            .filter_map(|path| self.first_boot_script(path));
+        task.is_some_and(|task| task.templates.can_grow)
+            || broker.is_some_and(|templates| templates.can_grow)
+            || scripts.any(|script| script.can_grow())
+    }
+
     /// Whether every file of `before` is still here, unchanged, and no template was added.
     pub fn has_all_of(&self, before: &Library) -> bool {
         let is_kept = |(path, known): (&Arc<str>, &Arc<FirstBootScript>)| {

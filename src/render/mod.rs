@@ -14,6 +14,7 @@ pub mod quote;
 mod filters;
 mod engine;
 mod scan;
+mod growth;
 mod fingerprint;
 pub mod layout;
 pub mod task;

@@ -1,11 +1,18 @@
 //! Checks that the tasks, broker kinds and templates that a site names exist.
 
 use crate::{
+    matcher::MAX_DEPTH,
     model::{Broker, Settings, Spanned, TaskName},
     site::{Diagnostic, Site, suggest},
 };
 
-use super::{broker::KINDS_WITHOUT_SCRIPT, engine, library::Library};
+use super::{
+    broker::KINDS_WITHOUT_SCRIPT,
+    engine,
+    growth::{self, GROWS},
+    library::Library,
+    scan,
+};
 
 /// Reports tasks and broker kinds that do not exist, and host name templates that do not compile.
 pub(super) fn check(site: &Site, library: &Library, diagnostics: &mut Vec<Diagnostic>) {
@@ -49,18 +56,30 @@ fn unknown_task(library: &Library, task: &Spanned<TaskName>) -> Option<Diagnosti
     Some(mistake)
 }
 
-/// Reports a host name template that does not compile.
+/// The maximum length of a host name template in bytes.
+const MAX_HOSTNAME_TEMPLATE: usize = 4_096;
+
+/// Reports a host name template that does not compile, or that is not bounded: host names are rendered at each request.
 fn invalid_hostname(hostname: &Spanned<String>) -> Option<Diagnostic> {
     if !hostname.value.contains("{{") && !hostname.value.contains("{%") {
         return None;
     }
-    let environment = engine::environment();
-    let error = environment
-        .template_from_named_str("hostname", &hostname.value)
-        .err()?;
-    let mistake = engine::template_error("hostname", &error);
+    let text = &hostname.value;
+    let reason = if text.len() > MAX_HOSTNAME_TEMPLATE {
+        format!("it is longer than {MAX_HOSTNAME_TEMPLATE} bytes")
+    } else if scan::too_deep(text).is_some() {
+        format!("it is nested too deeply: at most {MAX_DEPTH} levels")
+    } else if growth::growing(text).is_some() {
+        GROWS.into()
+    } else {
+        let environment = engine::environment();
+        let error = environment
+            .template_from_named_str("hostname", text)
+            .err()?;
+        engine::template_error("hostname", &error).message
+    };
     Some(Diagnostic::error(
-        format!("in this host name: {}", mistake.message),
+        format!("in this host name: {reason}"),
         hostname.span,
     ))
 }

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::matcher::{MAX_DEPTH, is_too_deep};
+
 /// A reference in a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reference {
@@ -31,17 +33,43 @@ pub(super) enum ReferenceTarget {
 
 /// One token between the delimiters of a tag.
 #[derive(Debug, Clone, PartialEq)]
-enum TemplateToken {
+pub(super) enum TemplateToken {
     Word(String),
     Text(String),
     Sign(char),
 }
 
-type PlacedToken = (TemplateToken, Range<usize>);
+pub(super) type PlacedToken = (TemplateToken, Range<usize>);
 
 /// Lists all references in `text`, in their order.
 pub(super) fn references(text: &str) -> Vec<Reference> {
     let mut found = Vec::new();
+    for_each_tag(text, |tokens, _, is_statement| match is_statement {
+        true => in_tag(tokens, &mut found),
+        false => in_expression(tokens, &mut found),
+    });
+    found
+}
+
+/// Returns the byte range of the first tag of `text` that the engine could not handle without exhausting the stack: it contains
+/// too deep an expression, or is one `elif` too many.
+pub(super) fn too_deep(text: &str) -> Option<Range<usize>> {
+    let mut found = None;
+    let mut branches = 0;
+    for_each_tag(text, |tokens, inside, _| {
+        let words = tokens.iter().map(|(token, _)| token).take(2);
+        branches += words
+            .filter(|token| **token == TemplateToken::Word("elif".into()))
+            .count();
+        if found.is_none() && (branches > MAX_DEPTH || is_too_deep(&text[inside.clone()])) {
+            found = Some(inside);
+        }
+    });
+    found
+}
+
+/// Calls `visit` with the tokens and the range of every tag, and with whether it is a statement.
+pub(super) fn for_each_tag(text: &str, mut visit: impl FnMut(&[PlacedToken], Range<usize>, bool)) {
     let mut at = 0;
     while let Some(open) = text[at..].find('{').map(|offset| at + offset) {
         let inside = open + 2;
@@ -51,18 +79,25 @@ pub(super) fn references(text: &str) -> Vec<Reference> {
                 .map_or(text.len(), |end| inside + end + 2),
             Some(b'{') => {
                 let (tokens, end) = tokens(text, inside, "}}");
-                in_expression(&tokens, &mut found);
+                visit(&tokens, inside..inside_end(text, end, "}}"), false);
                 end
             }
             Some(b'%') => {
                 let (tokens, end) = tokens(text, inside, "%}");
-                in_tag(&tokens, &mut found);
+                visit(&tokens, inside..inside_end(text, end, "%}"), true);
                 after_raw(text, &tokens, end)
             }
             _ => open + 1,
         };
     }
-    found
+}
+
+/// The end of what is inside a tag that ends at `end`.
+fn inside_end(text: &str, end: usize, close: &str) -> usize {
+    match text[..end].ends_with(close) {
+        true => end - close.len(),
+        false => end,
+    }
 }
 
 /// Returns where the scan continues: behind `endraw` if the tag was `raw`.

@@ -1,12 +1,18 @@
 //! Templates that can refer to each other: those of one task, of a broker, or of one script.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use minijinja::Environment;
+
+use crate::matcher::MAX_DEPTH;
 
 use super::{
     engine::{self, TemplateError},
     fingerprint::Fingerprint,
+    growth::{self, GROWS},
     scan::{self, ReferenceTarget},
     template_sources::{COMMON, TASKS, TemplateOrigin, TemplateSources},
 };
@@ -18,6 +24,8 @@ pub(super) struct TemplateSet {
     pub(super) fingerprint: Fingerprint,
     /// Whether any of them calls `secret`.
     pub(super) uses_secrets: bool,
+    /// Whether a template of the site among them can make values that grow without a bound.
+    pub(super) can_grow: bool,
     environment: Environment<'static>,
     members: BTreeMap<String, (TemplateOrigin, String)>,
 }
@@ -61,6 +69,9 @@ impl TemplateSet {
     /// Compiles the templates. Those that do not compile were reported when they were collected.
     pub(super) fn compile(mut self) -> TemplateSet {
         for (name, (_, text)) in &self.members {
+            if scan::too_deep(text).is_some() {
+                continue;
+            }
             let added = self
                 .environment
                 .add_template_owned(name.clone(), text.clone());
@@ -80,6 +91,25 @@ impl TemplateSet {
             .map_err(|mistake| (self.origin(&mistake.template), mistake))
     }
 
+    /// Returns each template of the site that can make values grow, with the first place where it does.
+    pub(super) fn growing(&self) -> impl Iterator<Item = (TemplateOrigin, TemplateError)> {
+        let own = self
+            .members
+            .iter()
+            .filter(|(_, (origin, _))| !origin.built_in);
+        own.filter_map(|(name, (origin, text))| {
+            let range = growth::growing(text)?;
+            let mistake = TemplateError {
+                template: name.clone(),
+                line: text[..range.start].matches('\n').count() + 1,
+                range: Some(range),
+                message: GROWS.into(),
+                help: None,
+            };
+            Some((origin.clone(), mistake))
+        })
+    }
+
     fn origin(&self, name: &str) -> TemplateOrigin {
         let known = self.members.get(name).map(|(origin, _)| origin.clone());
         known.unwrap_or_else(|| TemplateOrigin {
@@ -93,6 +123,17 @@ fn uses_secrets(text: &str) -> bool {
     scan::references(text)
         .iter()
         .any(|reference| reference.target == ReferenceTarget::Call("secret".into()))
+}
+
+fn nested(text: &str, name: &str, range: std::ops::Range<usize>) -> TemplateError {
+    TemplateError {
+        template: name.into(),
+        line: text[..range.start].matches('\n').count() + 1,
+        // The whole tag may be very long.
+        range: Some(range.start..range.start),
+        message: format!("this is nested too deeply: at most {MAX_DEPTH} levels"),
+        help: None,
+    }
 }
 
 fn missing(name: &str, line: usize, range: Option<std::ops::Range<usize>>) -> TemplateError {
@@ -137,6 +178,9 @@ impl<'a> TemplateCollector<'a> {
                     .flat_map(|(name, (_, text))| [name.as_str(), text]),
             ),
             uses_secrets: members.values().any(|(_, text)| uses_secrets(text)),
+            can_grow: members
+                .values()
+                .any(|(origin, text)| !origin.built_in && growth::growing(text).is_some()),
             environment: engine::environment(),
             members,
         };
@@ -156,17 +200,20 @@ impl<'a> TemplateCollector<'a> {
     }
 
     fn insert(&mut self, name: &str, origin: TemplateOrigin, text: &str) {
-        if let Err(error) = engine::environment().template_from_named_str(name, text) {
+        if let Some(range) = scan::too_deep(text) {
+            self.mistakes
+                .push((origin.clone(), nested(text, name, range)));
+        } else if let Err(error) = ENGINE.template_from_named_str(name, text) {
             self.mistakes
                 .push((origin.clone(), engine::template_error(name, &error)));
         }
         self.members
             .insert(name.into(), (origin.clone(), text.into()));
         for reference in scan::references(text) {
-            let line = text[..reference.range.start].matches('\n').count() + 1;
+            let line = || text[..reference.range.start].matches('\n').count() + 1;
             let mistake = match &reference.target {
                 ReferenceTarget::Template { name, required } => (!self.add(name) && *required)
-                    .then(|| missing(name, line, Some(reference.range.clone()))),
+                    .then(|| missing(name, line(), Some(reference.range.clone()))),
                 ReferenceTarget::DynamicTemplate => {
                     self.add_all();
                     None
@@ -188,7 +235,7 @@ impl<'a> TemplateCollector<'a> {
             if let Some(mistake) = mistake {
                 let mistake = TemplateError {
                     template: name.into(),
-                    line,
+                    line: line(),
                     range: Some(reference.range.clone()),
                     ..mistake
                 };
@@ -232,6 +279,9 @@ fn paths_of(name: &str) -> [String; 2] {
     [format!("{TASKS}{name}"), format!("templates/{name}")]
 }
 
+/// The engine that is asked for filters and tests. Making one takes longer than reading most templates.
+static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(engine::environment);
+
 /// Returns an error if the engine has no such filter or test.
 fn unknown(
     kind_name: &str,
@@ -239,7 +289,7 @@ fn unknown(
     probe: &str,
     kind: minijinja::ErrorKind,
 ) -> Option<TemplateError> {
-    let error = engine::environment().render_str(probe, ()).err()?;
+    let error = ENGINE.render_str(probe, ()).err()?;
     (error.kind() == kind).then(|| TemplateError {
         template: String::new(),
         line: 1,

@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::task::TaskSpec;
 
 /// The URLs of one attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Urls {
     /// The machines' listener as the machine reaches it, without a trailing `/`: `http://192.0.2.1:8080`.
     pub base: String,

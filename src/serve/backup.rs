@@ -18,6 +18,7 @@ use crate::{
     journal::SiteEvent,
     model::Timestamp,
     serve::{
+        CheckProgram,
         clock::Clock,
         offline::{absolute, change, snapshot},
         site_id::{self, UNKNOWN},
@@ -35,8 +36,8 @@ pub struct Restored {
 }
 
 /// Writes a backup of the state directory of a site to a new file. A server may run meanwhile.
-pub fn back_up(root: &Path, file: &Path) -> anyhow::Result<BackupContents> {
-    let (config, _) = snapshot(root)?;
+pub fn back_up(root: &Path, file: &Path, program: &CheckProgram) -> anyhow::Result<BackupContents> {
+    let (config, _) = snapshot(root, program)?;
     let path = site_id::state_path(root, &config)?;
     let missing = || format!("there is no state directory `{}`", path.display());
     let state = StateDirectory::existing(&path).with_context(missing)?;
@@ -46,8 +47,8 @@ pub fn back_up(root: &Path, file: &Path) -> anyhow::Result<BackupContents> {
 }
 
 /// Replaces the state directory of a site with that of a backup. Every installation is held afterwards.
-pub fn restore(root: &Path, file: &Path) -> anyhow::Result<Restored> {
-    let (config, snapshot) = snapshot(root)?;
+pub fn restore(root: &Path, file: &Path, program: &CheckProgram) -> anyhow::Result<Restored> {
+    let (config, snapshot) = snapshot(root, program)?;
     let path = absolute(&site_id::state_path(root, &config)?)?;
     let now = Clock::start().now().wall;
     let beside = |suffix: &str| {

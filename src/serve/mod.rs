@@ -35,6 +35,8 @@ pub use load::{Loaded, SiteLoader};
 pub(crate) use memory::limit_allocator;
 pub use operator::explain::explain;
 pub use operator::views::{rendered, rendered_for};
+pub(crate) use reload::check_process::{COMMAND as CHECK_COMMAND, run as run_check_process};
+pub use reload::check_process::{CheckFailure, CheckLimits, CheckProgram};
 pub use reload::load;
 pub(crate) use reload::loaders::{find as find_loaders, needed as needed_loaders};
 pub use repos::{RepoShown, Repos, list};

@@ -23,6 +23,7 @@ use crate::{
         engine::entry,
         operator::{requests, views},
         reload::{
+            check_process::CheckProgram,
             load::{Depth, SiteLoader},
             replay,
         },
@@ -47,8 +48,8 @@ impl std::fmt::Debug for Offline {
 
 impl Offline {
     /// Reads a site and its journal, without the lock.
-    pub fn read(root: &Path) -> anyhow::Result<Offline> {
-        let (config, snapshot) = snapshot(root)?;
+    pub fn read(root: &Path, program: &CheckProgram) -> anyhow::Result<Offline> {
+        let (config, snapshot) = snapshot(root, program)?;
         let clock = Clock::start();
         let state = StateDirectory::existing(&site_id::state_path(root, &config)?);
         let server = match &state {
@@ -85,8 +86,12 @@ impl Offline {
 }
 
 /// Carries out a command. It fails if a server holds the journal.
-pub fn carry_out(root: &Path, command: &Command) -> anyhow::Result<Result<CommandReply, ApiError>> {
-    let (config, snapshot) = snapshot(root)?;
+pub fn carry_out(
+    root: &Path,
+    command: &Command,
+    program: &CheckProgram,
+) -> anyhow::Result<Result<CommandReply, ApiError>> {
+    let (config, snapshot) = snapshot(root, program)?;
     let state = StateDirectory::open(&site_id::state_path(root, &config)?)?;
     change(root, &state, &snapshot, |transaction| {
         requests::carry_out(transaction, command)
@@ -95,8 +100,12 @@ pub fn carry_out(root: &Path, command: &Command) -> anyhow::Result<Result<Comman
 
 /// Declares that a state directory belongs to this site, and what is installed on machines without a record in it. Describes the
 /// result.
-pub fn declare_state(root: &Path, declared: DeclaredState) -> anyhow::Result<String> {
-    let (config, snapshot) = snapshot(root)?;
+pub fn declare_state(
+    root: &Path,
+    declared: DeclaredState,
+    program: &CheckProgram,
+) -> anyhow::Result<String> {
+    let (config, snapshot) = snapshot(root, program)?;
     let state = StateDirectory::open(&site_id::state_path(root, &config)?)?;
     let mut position = WitnessedPosition {
         generation: new_generation()?,
@@ -195,15 +204,19 @@ pub fn adopt(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(state.path().to_path_buf())
 }
 
-pub(super) fn snapshot(root: &Path) -> anyhow::Result<(Arc<ServerConfig>, Arc<Snapshot>)> {
+pub(super) fn snapshot(
+    root: &Path,
+    program: &CheckProgram,
+) -> anyhow::Result<(Arc<ServerConfig>, Arc<Snapshot>)> {
     let files = disk::site::read(root)
         .with_context(|| format!("the site `{}` cannot be read", root.display()))?;
-    let (config, _) = site::read_config(&files, &mut LoadCache::default());
-    let mut loader = SiteLoader::new(root, SecretKey([0; 32]), Arc::default());
-    let revision = site::load(&files, &mut LoadCache::default()).0.revision;
+    let mut loader = SiteLoader::new(root, SecretKey([0; 32]), Arc::default()).checked_by(program);
     // Nothing here needs rendered documents.
-    let depth = revision.map_or(Depth::Whole, Depth::Known);
-    Ok((config, loader.load(&files, &depth).snapshot))
+    let loaded = loader.load(&files, &Depth::Known(site::revision(&files)));
+    if let Some(failure) = loaded.failure {
+        return Err(failure.into());
+    }
+    Ok((loaded.snapshot.site.config.clone(), loaded.snapshot))
 }
 
 pub(super) fn absolute(root: &Path) -> anyhow::Result<PathBuf> {

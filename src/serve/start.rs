@@ -33,6 +33,7 @@ use crate::{
         memory,
         old_state::{Doubt, testified, with_seals, witness},
         reload::{
+            check_process::CheckProgram,
             chosen_site::{ChosenSite, choose},
             load::SiteLoader,
             replay,
@@ -63,6 +64,8 @@ pub struct Options {
     pub throwaway: bool,
     /// Overrides the interval of 10 s between probes of machines that cannot report that they are finished.
     pub probe_interval: Option<Duration>,
+    /// The program that checks the site before the server reads it.
+    pub check_program: CheckProgram,
 }
 
 /// Starts a server.
@@ -93,7 +96,8 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         &mut warnings,
     )?;
     let images = Arc::new(ImageRegistry::with_cache(state.images()));
-    let mut loader = SiteLoader::new(&root, state.password_key()?, images.clone());
+    let mut loader = SiteLoader::new(&root, state.password_key()?, images.clone())
+        .checked_by(&options.check_program);
     warnings.extend(narrowed);
     let guard = Guard::new(&operator_token(&options, &config, &root, &state)?);
     let tls = match options.throwaway {
@@ -113,6 +117,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         journal_dir: state.journal(),
         server,
         snapshot: chosen.snapshot.clone(),
+        check_program: options.check_program.clone(),
         demonstration: owner == StateOwner::Demonstration,
         trusts_loopback: owner == StateOwner::Demonstration || options.throwaway,
         started_with: config.clone(),

@@ -12,7 +12,7 @@ use anyhow::Context;
 use nix::unistd::{Gid, Uid};
 
 use crate::{
-    disk::{atomic, operator_token, state::StateDirectory},
+    disk::{self, atomic, operator_token, state::StateDirectory},
     model::ServerConfig,
     net::{dhcp, ports, tftp},
     serve::capabilities,
@@ -21,9 +21,6 @@ use crate::{
 
 /// Where programs are searched if the server itself has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// The file with the server's own settings.
-const CONFIG: &str = "bootwright.toml";
 
 /// Changes the owner of the state directory to a user and switches all threads to that user.
 pub(crate) fn become_user(name: &str, state: &Path) -> anyhow::Result<()> {
@@ -127,9 +124,9 @@ pub(crate) fn root_warning() -> anyhow::Result<Option<String>> {
 
 /// Returns the server's own settings if they are valid. Errors in them are reported when the server starts.
 fn own_config(root: &Path) -> Option<Arc<ServerConfig>> {
-    let content = fs::read(root.join(CONFIG)).ok()?;
+    let content = disk::site::read_config(root).ok()??;
     let mut files = SiteFiles::default();
-    files.content.insert(CONFIG.into(), content.into());
+    files.content.insert(site::CONFIG.into(), content.into());
     let (config, diagnostics) = site::read_config(&files, &mut LoadCache::default());
     let is_wrong = |one: &site::Diagnostic| one.severity == Severity::Error;
     (!diagnostics.iter().any(is_wrong)).then_some(config)

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use sha2::{Digest, Sha256};
 
 use crate::model::{
-    ByteSize, FileId, Repo, RepoName, Revision, ServerConfig, SourceSpan, Spanned, TaskName,
+    ByteSize, FileId, Node, Repo, RepoName, Revision, ServerConfig, SourceSpan, Spanned, TaskName,
     TimeSpan,
 };
 
@@ -15,6 +15,7 @@ use super::{
     kdl,
     object::{Object, ObjectKind, object, unknown_kind},
     read::read,
+    revision::revision_of,
     rules,
     source::without_bom,
     toml,
@@ -40,6 +41,12 @@ struct LoadedFile {
     outcome: ParsedFile,
 }
 
+impl LoadedFile {
+    fn is(&self, content: &Arc<[u8]>) -> bool {
+        Arc::ptr_eq(&self.content, content) || self.content == *content
+    }
+}
+
 /// The result of parsing a file.
 #[derive(Debug, Default)]
 struct ParsedFile {
@@ -54,7 +61,7 @@ struct ParsedFile {
 }
 
 /// The file of the server's own configuration.
-const CONFIG: &str = "bootwright.toml";
+pub const CONFIG: &str = "bootwright.toml";
 
 /// The least value of `gap` in `[journal]`: the server stores every five minutes that it runs.
 const MIN_GAP: TimeSpan = TimeSpan::minutes(10);
@@ -103,6 +110,9 @@ pub(super) fn declared(files: &SiteFiles, cache: &mut LoadCache) -> (Site, Vec<D
         if let Some(config) = &outcome.config {
             site.config = config.clone();
         }
+        if !outcome.objects.iter().all(|one| one.node().is_some()) {
+            site.common_files.insert(path.clone());
+        }
         for object in &outcome.objects {
             diagnostics.extend(site.declare(object, &mut defaults_span));
         }
@@ -119,7 +129,7 @@ pub fn read_config(
 ) -> (Arc<ServerConfig>, Vec<Diagnostic>) {
     let file = files.content.get_key_value(CONFIG);
     if let Some((path, content)) = file {
-        cache.update_file(path, content);
+        cache.read_file(path, content);
     }
     let outcome = file.map(|_| &cache.files[CONFIG].outcome);
     let config = outcome.and_then(|outcome| outcome.config.clone());
@@ -150,6 +160,18 @@ impl LoadCache {
     /// The texts of the files that were last loaded.
     pub fn sources(&self) -> &Arc<SourceMap> {
         &self.sources
+    }
+
+    /// Returns the nodes of a file that was last read with this content, if it declares nodes and nothing else.
+    pub fn unchanged_nodes(
+        &self,
+        path: &str,
+        content: &Arc<[u8]>,
+    ) -> Option<impl Iterator<Item = &Node>> {
+        let loaded = self.files.get(path)?;
+        let objects = &loaded.outcome.objects;
+        let has_only_nodes = !objects.is_empty() && objects.iter().all(|one| one.node().is_some());
+        (has_only_nodes && loaded.is(content)).then(|| objects.iter().filter_map(Object::node))
     }
 
     /// Sets the detected task of each repo that declares none. The `Arc` of a repo stays the same while its declaration and
@@ -190,17 +212,14 @@ impl LoadCache {
             stays
         });
         for (path, content) in &files.content {
-            self.update_file(path, content);
+            self.read_file(path, content);
         }
     }
 
-    /// Reads a file if its content has changed.
-    fn update_file(&mut self, path: &Arc<str>, content: &Arc<[u8]>) {
-        let is_unchanged = |loaded: &LoadedFile| {
-            Arc::ptr_eq(&loaded.content, content) || loaded.content == *content
-        };
+    /// Reads a file if its content has changed, as a load does.
+    pub fn read_file(&mut self, path: &Arc<str>, content: &Arc<[u8]>) {
         match self.files.get_mut(path) {
-            Some(loaded) if is_unchanged(loaded) => loaded.content = content.clone(),
+            Some(loaded) if loaded.is(content) => loaded.content = content.clone(),
             _ => {
                 let loaded = LoadedFile {
                     content: content.clone(),
@@ -213,18 +232,11 @@ impl LoadCache {
     }
 
     fn revision(&self) -> Revision {
-        let mut hash = Sha256::new();
-        for (path, loaded) in &self.files {
-            hash.update((path.len() as u64).to_be_bytes());
-            hash.update(path.as_bytes());
-            hash.update(loaded.digest);
-        }
-        // 64 bits distinguish the revisions of one site. The revision is on every line of the journal, so it is short.
-        let digits: String = hash.finalize()[..8]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        Revision::new(digits)
+        revision_of(
+            self.files
+                .iter()
+                .map(|(path, loaded)| (path, loaded.digest)),
+        )
     }
 
     fn unreadable(&mut self, files: &SiteFiles) -> Vec<Diagnostic> {

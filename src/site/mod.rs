@@ -26,12 +26,13 @@ mod provenance;
 mod rules;
 mod assemble;
 mod detect;
+mod revision;
 mod load;
 mod mask;
 mod report;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -42,19 +43,21 @@ use crate::model::{
 };
 
 pub use detect::{RepoSignature, detect_repo};
+pub(crate) use diagnostic::limit_diagnostics;
 pub use diagnostic::{Diagnostic, Severity};
 pub use free_addresses::FreeAddresses;
 pub(crate) use free_addresses::{is_edge, static_addresses};
 pub(crate) use hostname::is_template;
 pub use hostname::{HostnameRule, complete_hostname};
 pub(crate) use load::read_toml;
-pub use load::{LoadCache, load, load_detecting, read_config};
+pub use load::{CONFIG, LoadCache, load, load_detecting, read_config};
 pub use object::ObjectKind;
 pub use plan::{LinkKind, NetPlan, PlannedLink, PlannedRoute};
 pub use provenance::{Provenance, provenance};
 pub use read::fields_of;
 pub use report::{ReportStyle, counted, json, report, summary};
 pub use resolve::{Resolved, resolve};
+pub use revision::revision;
 pub(crate) use rules::unencrypted_operators;
 pub use source::{SiteFiles, SourceFile, SourceMap};
 pub use subject::Subject;
@@ -83,6 +86,8 @@ pub struct Site {
     pub identities: IdentityIndex,
     /// The files and objects that could not be read. A declaration that seems to be missing may be in one of them.
     pub unread: Unread,
+    /// The files that declare something else than nodes.
+    pub common_files: BTreeSet<Arc<str>>,
     /// The texts of the files, for messages.
     pub sources: Arc<SourceMap>,
 }

@@ -39,6 +39,15 @@ pub(crate) enum Object {
     Hook(Arc<Hook>),
 }
 
+impl Object {
+    pub(crate) fn node(&self) -> Option<&Node> {
+        match self {
+            Object::Node(node) => Some(node),
+            _ => None,
+        }
+    }
+}
+
 impl ObjectKind {
     /// Every kind with the keyword that declares it.
     pub const ALL: [(&str, ObjectKind); 8] = [

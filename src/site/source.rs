@@ -68,6 +68,11 @@ impl SourceMap {
         self.files.get(&id)
     }
 
+    /// Iterates over all files.
+    pub fn iter(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
+        self.files.iter().map(|(id, source)| (*id, source))
+    }
+
     /// Returns the number of files.
     pub fn count(&self) -> usize {
         self.files.len()

@@ -1,11 +1,18 @@
 //! Suggests the known name that is most similar to a misspelled one.
 
+/// The length of the longest name that is compared, in bytes. The time of a comparison grows with both lengths.
+const MAX_LENGTH: usize = 100;
+
 /// Returns the name in `known` that is most similar to `text`, if any is similar enough.
 pub fn suggest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if text.len() > MAX_LENGTH {
+        return None;
+    }
     let folded = fold(text);
     let allowed = (folded.chars().count() / 3).clamp(1, 3);
     known
         .into_iter()
+        .filter(|name| name.len() <= MAX_LENGTH)
         .map(|name| (distance(&folded, &fold(name)), name))
         .filter(|(distance, _)| *distance <= allowed)
         .min()

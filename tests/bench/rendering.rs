@@ -3,9 +3,13 @@
 use std::{fs, path::Path, process::Command};
 
 use anyhow::Context;
-use bootwright::{control::RenderTarget, serve::load};
+use bootwright::{
+    control::RenderTarget,
+    serve::{CheckProgram, load},
+};
 
 use crate::{
+    server::PROGRAM,
     site::{self, Site},
     table::{Series, table},
 };
@@ -44,7 +48,7 @@ pub(crate) fn compare(work: &Path, cobbler: Option<&Path>) -> anyhow::Result<()>
 /// Resolves the settings of a Rocky node and renders all of its documents, as `check` does.
 fn bootwright(work: &Path) -> anyhow::Result<(f64, usize)> {
     let site = Site::write(&work.join("rendering"), 3)?;
-    let loaded = load::offline(&site.root)?;
+    let loaded = load::offline(&site.root, &CheckProgram::at(PROGRAM))?;
     let name = site::name(2);
     let node = loaded
         .snapshot

@@ -18,6 +18,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::support::server::check_program;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -74,6 +76,7 @@ fn serve(site: &str) -> (Runtime, Running) {
         site: site.into(),
         listen,
         http_only: true,
+        check_program: check_program(),
         ..Options::default()
     };
     let running = runtime.block_on(start(options)).unwrap();

@@ -282,7 +282,7 @@ fn an_image_that_cannot_be_served_is_refused_with_the_reason() {
             "zisofs.iso",
             Some("compressed with zisofs, first `a/large`"),
         ),
-        (".", Some("not a file")),
+        (".", Some("not a regular file")),
     ];
     for (name, expected) in cases {
         let trouble = source(&path(name)).trouble();

@@ -28,6 +28,7 @@ mod operator_tls;
 mod journal;
 mod sendfile;
 mod hot_reload;
+mod poisoned_site;
 mod start;
 mod crash_recovery;
 mod tftp;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::{
     client::{Client, events, log, node, token, until},
-    server::Server,
+    server::{Server, check_program},
     site::TestSite,
 };
 
@@ -28,7 +28,7 @@ fn site() -> TestSite {
 }
 
 fn declare(site: &TestSite, declared: DeclaredState) -> String {
-    offline::declare_state(&site.path(), declared).unwrap()
+    offline::declare_state(&site.path(), declared, &check_program()).unwrap()
 }
 
 /// Installs a node completely. Returns the seal that it leaves.
@@ -133,7 +133,8 @@ fn a_witness_that_cannot_be_used_is_reported_and_the_server_works() {
     install(&mut server.machines, 1);
     server.stop();
     // The declaration could not be stored, and would be asked for again.
-    let error = offline::declare_state(&first.path(), DeclaredState::New).unwrap_err();
+    let error =
+        offline::declare_state(&first.path(), DeclaredState::New, &check_program()).unwrap_err();
     assert!(
         format!("{error:#}").contains("witness` cannot be written"),
         "{error:#}"
@@ -273,11 +274,11 @@ fn a_backup_of_a_running_server_is_restored_and_holds_every_installation() {
     fs::write(site.state().join("microkernel/vmlinuz"), "kernel").unwrap();
     let mut server = Server::start(&site);
     install(&mut server.machines, 1);
-    serve::back_up(&site.path(), &file).unwrap();
+    serve::back_up(&site.path(), &file, &check_program()).unwrap();
     // It is not overwritten.
-    assert!(serve::back_up(&site.path(), &file).is_err());
+    assert!(serve::back_up(&site.path(), &file, &check_program()).is_err());
     install(&mut server.machines, 2);
-    let running = serve::restore(&site.path(), &file).unwrap_err();
+    let running = serve::restore(&site.path(), &file, &check_program()).unwrap_err();
     assert!(
         format!("{running:#}").contains("is in use by"),
         "{running:#}"
@@ -287,7 +288,7 @@ fn a_backup_of_a_running_server_is_restored_and_holds_every_installation() {
     let part = site.beside("part.tar.gz");
     let whole = fs::read(&file).unwrap();
     fs::write(&part, &whole[..whole.len() / 2]).unwrap();
-    let error = serve::restore(&site.path(), &part).unwrap_err();
+    let error = serve::restore(&site.path(), &part, &check_program()).unwrap_err();
     assert!(
         format!("{error:#}").contains("it was cut short"),
         "{error:#}"
@@ -296,14 +297,14 @@ fn a_backup_of_a_running_server_is_restored_and_holds_every_installation() {
     // Nor does that of another site.
     let config = fs::read_to_string(site.path().join("bootwright.toml")).unwrap();
     site.write("bootwright.toml", &config.replace("5f0c", "7d3f"));
-    let error = serve::restore(&site.path(), &file).unwrap_err();
+    let error = serve::restore(&site.path(), &file, &check_program()).unwrap_err();
     assert!(
         format!("{error:#}").contains("a backup of another site"),
         "{error:#}"
     );
     site.write("bootwright.toml", &config);
 
-    let restored = serve::restore(&site.path(), &file).unwrap();
+    let restored = serve::restore(&site.path(), &file, &check_program()).unwrap();
     let before = restored.before.unwrap();
     assert!(before.join("journal/00000001.jsonl").exists());
     assert_eq!(

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, events, log, node, status, token, until},
-    server::Server,
+    server::{Server, check_program},
     site::{TestSite, boot_path, declaration, name, node_file},
 };
 
@@ -135,6 +135,7 @@ fn a_state_directory_of_another_site_holds_every_installation_until_it_is_declar
             } else {
                 DeclaredState::New
             },
+            &check_program(),
         );
         declared.unwrap();
         let mut server = Server::start(&site);
@@ -344,7 +345,7 @@ fn a_missing_segment_with_identities_holds_every_machine() {
         assert!(!is_installer(&script), "{}: {script}", name(number));
     }
     server.stop();
-    let declared = offline::declare_state(&site.path(), DeclaredState::Installed);
+    let declared = offline::declare_state(&site.path(), DeclaredState::Installed, &check_program());
     declared.unwrap();
     let mut server = Server::start(&site);
     assert_eq!(health(&mut server), "ok\n");
@@ -399,7 +400,7 @@ fn a_deleted_journal_is_not_treated_as_a_new_one() {
         assert!(script.contains("bootwright init --state new"), "{script}");
         server.stop();
     }
-    let declared = offline::declare_state(&site.path(), DeclaredState::New);
+    let declared = offline::declare_state(&site.path(), DeclaredState::New, &check_program());
     declared.unwrap();
     let mut server = Server::start(&site);
     assert!(is_installer(&server.machines.boot(1)));

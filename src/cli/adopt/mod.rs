@@ -28,7 +28,7 @@ use crate::{
     api::{NodeStatus, Query},
     control::SettingLayers,
     model::{AddressSource, Facts, Mac, Network, NetworkName, NodeName, Policy},
-    serve::{Loaded, load},
+    serve::{CheckProgram, Loaded, load},
     site::{FreeAddresses, Severity, Site, is_template, suggest},
 };
 use text::AdoptedNode;
@@ -228,7 +228,7 @@ fn suggested(nodes: &[NodeStatus], site: &Site) -> Vec<(NetworkName, IpAddr)> {
 
 /// An error if the site would have an error with this file.
 fn require_valid(root: &Path, path: &str, text: &str, terminal: &Terminal) -> CliResult {
-    let loaded: Loaded = load::offline_with(root, path, text)
+    let loaded: Loaded = load::offline_with(root, path, text, &CheckProgram::default())
         .with_context(|| format!("cannot read the site `{}`", root.display()))?;
     if loaded.is_valid() {
         return Ok(());

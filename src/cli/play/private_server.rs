@@ -21,7 +21,7 @@ use crate::{
         failure::{CliResult, Failure},
     },
     disk::state::StateDirectory,
-    serve::{Options, start},
+    serve::{CheckProgram, Options, start},
 };
 
 /// Dropping it stops the server.
@@ -55,6 +55,7 @@ impl PrivateServer {
             http_only: true,
             throwaway: true,
             probe_interval: None,
+            check_program: CheckProgram::default(),
         })?;
         if addresses.site_errors > 0 {
             return Err(Failure::refused(anyhow!("the site has errors"))

@@ -3,27 +3,30 @@
 //! A [`RenderJob`] holds everything of the state that its files need, so that they are rendered while the state is not
 //! locked.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     control::{Report, Snapshot, Transaction},
     journal::{AttemptId, MachineId},
-    model::{Arch, Facts, Mac, Node, NodeName, Platform, PolicyName, Timestamp},
+    model::{Arch, Facts, Mac, NodeName, Platform, PolicyName, Timestamp},
     render::{self, RenderRequest, RenderedAttempt, Urls},
     site::{Diagnostic, Resolved, Severity, Subject, resolve},
 };
 
 /// The files of one machine, to be rendered.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RenderJob {
-    node: Option<Arc<Node>>,
+    /// Its declaration in the site that the job was made for.
+    node: Option<NodeName>,
     macs: Vec<Mac>,
     policy: Option<PolicyName>,
     /// The machine's address from a pool.
     address: Option<IpAddr>,
     facts: Facts,
-    /// Only what rendering reads: the firmware and the architecture.
-    report: Report,
+    platform: Option<Platform>,
+    arch: Option<Arch>,
     urls: Urls,
     seal: Option<String>,
     attempt: u32,
@@ -78,18 +81,15 @@ impl Transaction<'_> {
             seal: target
                 .seal
                 .and_then(|seal| self.seal_of(target.attempt.machine, node.as_deref(), seal)),
-            node,
+            node: node.map(|node| node.name.value.clone()),
             macs: boot_macs(&report.macs, known.into_iter()),
             policy: target.policy.cloned(),
             address: target.address,
             facts: machine
                 .map(|machine| machine.facts.clone())
                 .unwrap_or_default(),
-            report: Report {
-                platform: report.platform,
-                arch: report.arch,
-                ..Report::default()
-            },
+            platform: report.platform,
+            arch: report.arch,
             urls: Urls {
                 base: base.to_owned(),
                 token: self.server.token(target.attempt).to_string(),
@@ -100,34 +100,58 @@ impl Transaction<'_> {
 }
 
 impl RenderJob {
+    /// The declaration that the files are rendered for.
+    pub fn node(&self) -> Option<&NodeName> {
+        self.node.as_ref()
+    }
+
+    /// Whether a template of the site that is rendered can make values that grow without a bound.
+    pub fn can_grow(&self, snapshot: &Snapshot) -> bool {
+        // A job without a name is not rendered.
+        let resolved = || self.resolve(snapshot).ok();
+        snapshot.library.can_grow()
+            && resolved().is_some_and(|(resolved, _)| snapshot.library.can_grow_for(&resolved))
+    }
+
     /// Renders all files.
     pub fn run(&self, snapshot: &Snapshot) -> Result<RenderedAttempt, RenderError> {
-        let name = match &self.node {
-            Some(node) => node.name.value.clone(),
-            None => name_of_first(&self.macs).ok_or(RenderError::NoName)?,
-        };
-        let subject = Subject {
-            name: &name,
-            declared: self.node.as_ref(),
-            macs: self.macs.clone(),
-            pooled: self.address,
-        };
-        let (resolved, found) = snapshot.resolve(&subject, self.policy.as_ref());
+        let (resolved, found) = self.resolve(snapshot)?;
         if let Some(error) = first_error(&found) {
             return Err(RenderError::Invalid(error));
         }
+        let report = Report {
+            platform: self.platform,
+            arch: self.arch,
+            ..Report::default()
+        };
+        let urls = self.urls.clone();
         snapshot
             .render(
                 &resolved,
                 &self.facts,
-                &self.report,
-                self.urls.clone(),
+                &report,
+                urls,
                 self.seal.clone(),
                 self.attempt,
             )
             .map_err(|found| {
                 RenderError::Invalid(first_error(&found).expect("rendering fails with an error"))
             })
+    }
+
+    fn resolve(&self, snapshot: &Snapshot) -> Result<(Resolved, Vec<Diagnostic>), RenderError> {
+        let name = match &self.node {
+            Some(name) => name.clone(),
+            None => name_of_first(&self.macs).ok_or(RenderError::NoName)?,
+        };
+        let declared = self.node.as_ref();
+        let subject = Subject {
+            name: &name,
+            declared: declared.and_then(|name| snapshot.site.nodes.get(name)),
+            macs: self.macs.clone(),
+            pooled: self.address,
+        };
+        Ok(snapshot.resolve(&subject, self.policy.as_ref()))
     }
 }
 

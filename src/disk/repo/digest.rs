@@ -11,6 +11,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{ImageCache, image_stamp::ImageStamp};
+use crate::disk::regular;
 
 /// The size of one read in bytes.
 const READ_SIZE: usize = 1 << 20;
@@ -37,7 +38,7 @@ impl DigestProgress {
         path: &Path,
         cache: Option<&ImageCache>,
     ) -> io::Result<(ImageStamp, [u8; 32])> {
-        let file = File::open(path)?;
+        let file = regular::open(path)?;
         let stamp = ImageStamp::of(&file.metadata()?);
         if let Some(cache) = cache
             && let Some(digest) = cache.digest(path, &stamp)?

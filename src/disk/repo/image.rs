@@ -11,7 +11,10 @@ use super::{
     Blob, ImageCache, OpenedRepoFile, RepoEntry, RepoError, digest::DigestProgress, folder_parts,
     image_stamp::ImageStamp, parts,
 };
-use crate::iso::{EntryKind, IsoIndex, IsoLookupError};
+use crate::{
+    disk::regular,
+    iso::{EntryKind, IsoIndex, IsoLookupError},
+};
 
 #[derive(Debug)]
 pub struct ImageFile {
@@ -171,7 +174,7 @@ impl ImageFile {
     }
 
     fn read(&self, stamp: ImageStamp) -> IndexedState {
-        let file = match File::open(&self.path) {
+        let file = match regular::open(&self.path) {
             Ok(file) => file,
             Err(error) => {
                 let outcome = Err(crate::disk::site::reason(&error));
@@ -180,11 +183,10 @@ impl ImageFile {
         };
         // It may have been replaced since: the open file counts.
         let (stamp, outcome) = match file.metadata() {
-            Ok(metadata) if metadata.is_file() => {
+            Ok(metadata) => {
                 let stamp = ImageStamp::of(&metadata);
                 (stamp, self.index(&file, &stamp))
             }
-            Ok(_) => (stamp, Err("not a file".into())),
             Err(error) => (stamp, Err(error.to_string())),
         };
         let outcome = outcome.map(|index| {

@@ -13,7 +13,8 @@ mod reader;
 
 use std::{io, path::Path};
 
-use crate::site::SiteFiles;
+pub(super) use crate::site::CONFIG;
+use crate::{disk::regular, site::SiteFiles};
 
 pub use reader::SiteReader;
 pub(super) use walk::SiteDirectory;
@@ -23,13 +24,21 @@ pub fn read(root: &Path) -> io::Result<SiteFiles> {
     SiteReader::new(root).read()
 }
 
+/// Reads only the server's configuration file; none if there is none.
+pub(crate) fn read_config(root: &Path) -> io::Result<Option<Vec<u8>>> {
+    match regular::read(&root.join(CONFIG), MAX_CONFIG) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The directories of a site whose files count.
 pub(crate) const DIRECTORIES: [&str; 2] = ["policies.d", "templates"];
 
-/// The server's configuration file.
-pub(super) const CONFIG: &str = "bootwright.toml";
-
-/// The maximum size of a file, in bytes.
+/// The maximum size of [`CONFIG`], in bytes. It is parsed before limits can be set, so it is small.
+const MAX_CONFIG: u64 = 64 << 10;
+/// The maximum size of every other file, in bytes.
 const MAX_FILE: u64 = 8 << 20;
 /// The maximum size of a file under `policies.d/` that is neither TOML nor KDL, in bytes.
 const MAX_OTHER: u64 = 1 << 20;

@@ -13,7 +13,7 @@ use std::{
 use crate::{model::ByteSize, site::SiteFiles};
 
 use super::{
-    MAX_ALL, MAX_FILE, MAX_OTHER, is_other, reason,
+    CONFIG, MAX_ALL, MAX_CONFIG, MAX_FILE, MAX_OTHER, is_other, reason,
     walk::{SiteDirectory, SiteFile, SiteWalk, walk},
 };
 
@@ -99,11 +99,15 @@ impl SiteReader {
         if size > MAX_OTHER && is_other(&name) {
             return;
         }
-        if let Some(why) = too_large(size, *sum) {
+        let max = match &*name == CONFIG {
+            true => MAX_CONFIG,
+            false => MAX_FILE,
+        };
+        if let Some(why) = too_large(size, max, *sum) {
             files.unreadable.insert(name, why);
             return;
         }
-        match content(&found, cached) {
+        match content(&found, cached, max) {
             Ok(Some(cached)) => {
                 *sum += cached.stamp.size;
                 files.content.insert(name.clone(), cached.content.clone());
@@ -118,18 +122,20 @@ impl SiteReader {
     }
 }
 
-fn too_large(size: u64, sum: u64) -> Option<String> {
-    if size > MAX_FILE {
-        let (size, max) = (ByteSize(size), ByteSize(MAX_FILE).written());
-        return Some(format!(
-            "it is too large: {size}, and a file may have {max}"
-        ));
+fn too_large(size: u64, max: u64, sum: u64) -> Option<String> {
+    if size > max {
+        let (size, max) = (ByteSize(size), ByteSize(max).written());
+        return Some(format!("it is too large: {size}, and it may have {max}"));
     }
     let max = ByteSize(MAX_ALL).written();
     (sum + size > MAX_ALL).then(|| format!("the files of a site may have {max} together"))
 }
 
-fn content(found: &SiteFile, cached: Option<CachedFile>) -> Result<Option<CachedFile>, String> {
+fn content(
+    found: &SiteFile,
+    cached: Option<CachedFile>,
+    max: u64,
+) -> Result<Option<CachedFile>, String> {
     let stamp = FileStamp::new(&found.metadata);
     if let Some(cached) = &cached
         && cached.is_sure
@@ -147,7 +153,7 @@ fn content(found: &SiteFile, cached: Option<CachedFile>) -> Result<Option<Cached
         Err(error) => return Err(reason(&error)),
     };
     let (stamp, bytes) = read;
-    if let Some(why) = too_large(bytes.len() as u64, 0) {
+    if let Some(why) = too_large(bytes.len() as u64, max, 0) {
         return Err(why);
     }
     let content = match cached {

@@ -77,7 +77,7 @@ fn a_file_that_is_too_large_is_reported_and_not_read() {
     }
     let files = read(dir.path()).unwrap();
     assert_eq!(names(&files), ["policies.d/b.toml"]);
-    let why = "it is too large: 100.0 MB, and a file may have 8MiB";
+    let why = "it is too large: 100.0 MB, and it may have 8MiB";
     assert_eq!(unreadable(&files), [("policies.d/a.toml", why)]);
 }
 

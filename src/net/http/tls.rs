@@ -19,7 +19,10 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::disk::secrets::{self, SecretError};
+use crate::disk::{
+    regular,
+    secrets::{self, SecretError},
+};
 
 /// A certificate that expires within this time is reported.
 const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 86_400);
@@ -160,10 +163,13 @@ impl TlsFiles {
     }
 }
 
+/// The maximum size of a file with certificates, in bytes: that of all public authorities has about 250 kB.
+const MAX_CERTIFICATES: u64 = 4 << 20;
+
 /// Returns the certificates in a PEM file.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let shown = || path.display().to_string();
-    let text = fs::read(path).map_err(|error| TlsError::Unreadable {
+    let text = regular::read(path, MAX_CERTIFICATES).map_err(|error| TlsError::Unreadable {
         path: shown(),
         why: reason(&error),
     })?;

@@ -52,6 +52,8 @@ impl IpxeScripts {
         };
         let (own, mut mistakes) = gather(sources);
         let (built_in, _) = gather(&TemplateSources::default());
+        // They are rendered at each network boot, by the thread that answers all requests.
+        mistakes.extend(own.growing());
         if mistakes.is_empty() {
             mistakes.extend(
                 examples()

@@ -17,6 +17,7 @@ use crate::{
             Engine,
             documents::{self, BOOT_CFG, GRUB},
         },
+        reload::check_process::try_job,
     },
 };
 
@@ -200,6 +201,7 @@ impl Engine {
                 let job = transaction.task_job(machine, &report, &base);
                 (job, snapshot.clone())
             });
+            try_job(&engine.check_program, &job, &snapshot).map_err(|failure| failure.reason())?;
             let rendered = job.run(&snapshot).map_err(|error| error.to_string())?;
             documents::script_of(&rendered)
         });

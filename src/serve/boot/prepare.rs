@@ -14,6 +14,7 @@ use crate::{
     serve::{
         boot::{Boot, BootResult},
         engine::{Engine, documents},
+        reload::check_process::{CheckFailure, try_job},
     },
 };
 
@@ -36,6 +37,8 @@ enum PrepareError {
     NoMicrokernel,
     #[error(transparent)]
     Unrendered(#[from] RenderError),
+    #[error("its documents cannot be rendered: {}", .0.reason())]
+    Unbounded(#[from] CheckFailure),
     #[error("{0}")]
     NoScript(String),
     #[error("{}", Unconfirmed::Secret)]
@@ -141,6 +144,7 @@ impl PendingInstaller {
                 return Err(PrepareError::NoMicrokernel);
             }
         }
+        try_job(&self.engine.check_program, &self.job, &self.snapshot)?;
         let rendered = self.job.run(&self.snapshot)?;
         if rendered.uses_secrets && !self.is_confirmed {
             return Err(PrepareError::Secret);
@@ -165,7 +169,9 @@ impl PendingInstaller {
             PrepareError::Secret => Some(Blocked::Unconfirmed(Unconfirmed::Secret)),
             // This is no hold: the next boot installs the machine once the disk has space.
             PrepareError::Unstored(_) => Some(Blocked::Unstored(reason)),
-            PrepareError::Unrendered(_) | PrepareError::NoScript(_) => None,
+            PrepareError::Unrendered(_)
+            | PrepareError::Unbounded(_)
+            | PrepareError::NoScript(_) => None,
         };
         let reason = blocked.or(disk.reason);
         let disk = BootFromDisk { reason, ..disk };

@@ -33,7 +33,7 @@ use crate::{
     journal::{AttemptId, EventRole, JournalLine},
     model::{DhcpMode, Now, RepoName, Revision, ServerConfig},
     render::HAND_OVER,
-    serve::{clock::Clock, reload::external, server_log},
+    serve::{CheckProgram, clock::Clock, reload::external, server_log},
 };
 
 /// One site's server, without its sockets.
@@ -46,6 +46,7 @@ pub(crate) struct Engine {
     pub(crate) microkernel: RepoSource,
     pub(crate) failed_images: FailedImages,
     pub(crate) journal_dir: PathBuf,
+    pub(crate) check_program: CheckProgram,
     pub(crate) demonstration: bool,
     /// Whether requests from this host may be those of machines.
     pub(crate) trusts_loopback: bool,
@@ -99,6 +100,7 @@ pub(crate) struct Parts {
     pub(crate) journal_dir: PathBuf,
     pub(crate) server: ServerState,
     pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) check_program: CheckProgram,
     pub(crate) demonstration: bool,
     pub(crate) trusts_loopback: bool,
     pub(crate) started_with: Arc<ServerConfig>,
@@ -115,6 +117,7 @@ impl Engine {
             microkernel: parts.microkernel,
             failed_images: FailedImages::default(),
             journal_dir: parts.journal_dir,
+            check_program: parts.check_program,
             demonstration: parts.demonstration,
             trusts_loopback: parts.trusts_loopback,
             started_with: parts.started_with,

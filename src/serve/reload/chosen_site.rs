@@ -47,6 +47,9 @@ pub(crate) fn choose(
     let copy = match readable(last_good::read(&state.last_good())) {
         Some(copy) => {
             let mut of_copy = SiteLoader::new(root, state.password_key()?, loader.images());
+            if let Some(program) = loader.check_program() {
+                of_copy = of_copy.checked_by(program);
+            }
             Some(of_copy.load(&copy.files, &Depth::Known(copy.revision)))
         }
         None => None,

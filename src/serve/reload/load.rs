@@ -10,21 +10,20 @@ use std::{
 };
 
 use crate::{
-    control::{RenderCheck, RenderTarget, Snapshot},
+    control::Snapshot,
     disk::{self, repo::ImageRegistry, state::SecretKey},
     matcher,
-    model::{Hostname, Node, NodeName, Repo, Revision, ServerConfig, SourceSpan},
+    model::{Repo, Revision, ServerConfig},
     net::http::Advertise,
     render,
     serve::reload::{
         bases::Bases,
+        check_process::{CheckFailure, CheckProcess, CheckProgram},
         external::Lookup,
-        render_cache::{
-            Inputs, RenderKey, RenderedNode, is_declared_as_in, is_same, names_by_template,
-            only_nodes_differ,
-        },
+        render_cache::{RenderKey, RenderedNode, is_same, names_by_template, only_nodes_differ},
+        rendering::{ErrorSpans, Renderer, Rendering, has_error, same_hostnames},
     },
-    site::{self, Diagnostic, HostnameRule, LoadCache, Resolved, Severity, Site, SiteFiles},
+    site::{self, Diagnostic, LoadCache, Site, SiteFiles},
 };
 
 /// Loads one site repeatedly.
@@ -33,6 +32,7 @@ pub struct SiteLoader {
     cache: LoadCache,
     good: Option<LastGoodSite>,
     port: Option<u16>,
+    check_program: Option<CheckProgram>,
 }
 
 /// The last revision of the site without errors.
@@ -53,12 +53,27 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     pub nodes: usize,
     pub documents: usize,
+    /// Why the check ended early. If that was before the files were read, the snapshot is empty.
+    pub failure: Option<CheckFailure>,
 }
 
 impl Loaded {
     /// Returns whether the site has no errors and may go live.
     pub fn is_valid(&self) -> bool {
         !has_error(&self.diagnostics)
+    }
+
+    /// Returns an empty site that is rejected because its check ended early.
+    fn unread(files: &SiteFiles, failure: CheckFailure) -> Self {
+        let mut snapshot = Snapshot::default();
+        snapshot.site.revision = Some(site::revision(files));
+        Loaded {
+            snapshot: Arc::new(snapshot),
+            diagnostics: vec![failure.diagnostic()],
+            nodes: 0,
+            documents: 0,
+            failure: Some(failure),
+        }
     }
 }
 
@@ -79,12 +94,24 @@ impl SiteLoader {
             cache: LoadCache::default(),
             good: None,
             port: None,
+            check_program: None,
         }
+    }
+
+    /// Checks every site in a process of its own before this process reads it.
+    pub fn checked_by(mut self, program: &CheckProgram) -> Self {
+        self.check_program = Some(program.clone());
+        self
     }
 
     /// Returns the registry of images that it reads.
     pub(crate) fn images(&self) -> Arc<ImageRegistry> {
         self.lookup.images()
+    }
+
+    /// Returns the program that checks sites.
+    pub(crate) fn check_program(&self) -> Option<&CheckProgram> {
+        self.check_program.as_ref()
     }
 
     /// Reads only the server's own settings.
@@ -99,6 +126,14 @@ impl SiteLoader {
 
     /// Loads the site's files.
     pub fn load(&mut self, files: &SiteFiles, depth: &Depth) -> Loaded {
+        let program = self.check_program.as_ref();
+        let mut process = match program
+            .map(|program| self.check(files, program))
+            .transpose()
+        {
+            Ok(process) => process,
+            Err(failure) => return Loaded::unread(files, failure),
+        };
         let lookup = &self.lookup;
         let detect_task = |site: &Site, repo: &Repo| lookup.detect_task(site, repo);
         let (site, mut diagnostics) = site::load_detecting(files, &mut self.cache, detect_task);
@@ -114,14 +149,30 @@ impl SiteLoader {
         let known = matches!(depth, Depth::Known(revision) if snapshot.site.revision.as_ref() == Some(revision));
         let bases = bases(&snapshot.site.config, self.port);
         let mut rendering = Rendering::default();
+        let mut failure = None;
         // Files that could not be read may be needed by others: rendering those would only repeat the error.
         if snapshot.site.unread.files.is_empty() && !known {
-            rendering = self.render(&snapshot, &bases, &error_spans, &mut diagnostics);
+            let rendered = self.render(
+                &snapshot,
+                &bases,
+                &error_spans,
+                process.as_mut().map(|process| (process, files)),
+                &mut diagnostics,
+            );
+            match rendered {
+                Ok(rendered) => rendering = rendered,
+                Err(found) => {
+                    diagnostics.push(found.diagnostic());
+                    failure = Some(found);
+                }
+            }
         }
         snapshot.site.sources.sort(&mut diagnostics);
+        let is_valid = !has_error(&diagnostics);
+        site::limit_diagnostics(&mut diagnostics);
         let rendered = rendering.rendered.values();
         let documents = rendered.map(|one| one.documents).sum();
-        if !has_error(&diagnostics) {
+        if is_valid {
             self.good = Some(LastGoodSite {
                 snapshot: snapshot.clone(),
                 bases,
@@ -134,17 +185,39 @@ impl SiteLoader {
             documents,
             diagnostics,
             snapshot,
+            failure,
         }
     }
 
-    /// Renders all machines whose inputs have changed, on all processors.
+    /// Lets a process parse and compile the files that this process has not read yet.
+    fn check(
+        &self,
+        files: &SiteFiles,
+        program: &CheckProgram,
+    ) -> Result<CheckProcess, CheckFailure> {
+        let mut process = CheckProcess::start(program)?;
+        let mut scripts = BTreeSet::new();
+        process.parse(files, |path, content| {
+            let Some(nodes) = self.cache.unchanged_nodes(path, content) else {
+                return true;
+            };
+            // A script is compiled if something names it, so for each script one file that does is sent.
+            let lists = nodes.filter_map(|node| node.settings.first_boot.as_deref());
+            let mut named = lists.flat_map(|list| &list.value);
+            named.any(|script| scripts.insert(&*script.value))
+        })?;
+        Ok(process)
+    }
+
+    /// Renders all machines whose inputs have changed.
     fn render(
         &self,
         snapshot: &Snapshot,
         bases: &Bases,
         error_spans: &ErrorSpans,
+        process: Option<(&mut CheckProcess, &SiteFiles)>,
         diagnostics: &mut Vec<Diagnostic>,
-    ) -> Rendering {
+    ) -> Result<Rendering, CheckFailure> {
         let good = self
             .good
             .as_ref()
@@ -164,7 +237,11 @@ impl SiteLoader {
             is_complete: unchanged.is_none_or(|good| good.is_complete),
             ..Rendering::default()
         };
-        for outcome in renderer.examine_all() {
+        let outcomes = match process {
+            Some((process, files)) => renderer.render_in(process, files)?,
+            None => renderer.render_here(),
+        };
+        for outcome in outcomes {
             diagnostics.extend(outcome.found);
             if let Some(one) = outcome.rendered {
                 diagnostics.extend(one.warnings.iter().cloned());
@@ -172,173 +249,7 @@ impl SiteLoader {
             }
         }
         diagnostics.extend(same_hostnames(snapshot, &rendering.rendered));
-        rendering
-    }
-}
-
-/// The result of rendering.
-#[derive(Default)]
-struct Rendering {
-    rendered: BTreeMap<RenderKey, RenderedNode>,
-    is_complete: bool,
-}
-
-/// Where errors were already found. Errors that follow from them are not reported again.
-struct ErrorSpans(BTreeSet<SourceSpan>);
-
-impl ErrorSpans {
-    fn of(diagnostics: &[Diagnostic]) -> Self {
-        let errors = diagnostics
-            .iter()
-            .filter(|one| one.severity == Severity::Error);
-        ErrorSpans(errors.filter_map(|one| one.span).collect())
-    }
-
-    /// Returns whether one of a machine's settings has an error.
-    fn has(&self, resolved: &Resolved) -> bool {
-        !self.0.is_empty()
-            && resolved
-                .settings
-                .listed()
-                .iter()
-                .any(|(_, span, _)| self.0.contains(span))
-    }
-}
-
-fn has_error(diagnostics: &[Diagnostic]) -> bool {
-    diagnostics
-        .iter()
-        .any(|one| one.severity == Severity::Error)
-}
-
-/// What rendering one machine needs besides that machine.
-struct Renderer<'a> {
-    snapshot: &'a Snapshot,
-    bases: &'a Bases,
-    error_spans: &'a ErrorSpans,
-    /// What was rendered before, if the common inputs are unchanged.
-    known: Option<&'a BTreeMap<RenderKey, RenderedNode>>,
-    /// The site before, if only nodes differ from it. A node that is declared the same there is still valid.
-    unchanged: Option<&'a Snapshot>,
-}
-
-/// The result for one machine.
-struct Outcome {
-    key: RenderKey,
-    found: Vec<Diagnostic>,
-    /// `None` if it has an error, if nothing is to be rendered, or if it is only known to have been valid before.
-    rendered: Option<RenderedNode>,
-}
-
-impl Renderer<'_> {
-    fn examine_all(&self) -> Vec<Outcome> {
-        let targets = self.snapshot.targets();
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = targets.len().div_ceil(workers).max(1);
-        std::thread::scope(|scope| {
-            let parts: Vec<_> = targets
-                .chunks(share)
-                .map(|part| {
-                    scope.spawn(move || {
-                        let outcomes = part.iter().map(|one| self.examine(one));
-                        outcomes.collect::<Vec<_>>()
-                    })
-                })
-                .collect();
-            parts
-                .into_iter()
-                .flat_map(|part| part.join().expect("rendering does not panic"))
-                .collect()
-        })
-    }
-
-    /// Renders one machine, unless it was rendered from the same inputs before.
-    fn examine(&self, target: &RenderTarget) -> Outcome {
-        let mut outcome = Outcome {
-            key: RenderKey::of(target),
-            found: Vec::new(),
-            rendered: None,
-        };
-        let known = self.known.and_then(|known| known.get(&outcome.key));
-        if self
-            .unchanged
-            .is_some_and(|before| is_declared_as_in(before, target))
-        {
-            outcome.rendered = known.cloned();
-            return outcome;
-        }
-        let Some((resolved, found)) = self.snapshot.resolve_target(target) else {
-            return outcome;
-        };
-        match target {
-            // Errors of declared nodes were found when the rules of the site were checked.
-            RenderTarget::Node(_) if self.error_spans.has(&resolved) || has_error(&found) => {
-                return outcome;
-            }
-            RenderTarget::Node(_) => {}
-            RenderTarget::Undeclared(_) => outcome.found = found,
-        }
-        let inputs = Inputs::new(self.snapshot, &resolved);
-        if let Some(rendered) = known.filter(|rendered| rendered.inputs.is(&inputs)) {
-            outcome.rendered = Some(rendered.clone());
-            return outcome;
-        }
-        let base = self.bases.of(resolved.network.as_deref());
-        let checked: RenderCheck = self.snapshot.check(target, &resolved, base);
-        if !checked.is_valid() {
-            outcome.found.extend(checked.diagnostics);
-            return outcome;
-        }
-        let is_template = matches!(resolved.hostname, HostnameRule::Template(_));
-        outcome.rendered = Some(RenderedNode {
-            inputs,
-            hostname: checked.hostname.filter(|_| is_template),
-            documents: checked.documents,
-            warnings: checked.diagnostics,
-        });
-        outcome
-    }
-}
-
-/// Finds equal host names if at least one is set by a template. Other host names were compared when the site was loaded.
-fn same_hostnames(
-    snapshot: &Snapshot,
-    rendered: &BTreeMap<RenderKey, RenderedNode>,
-) -> Vec<Diagnostic> {
-    if rendered.values().all(|one| one.hostname.is_none()) {
-        return Vec::new();
-    }
-    let mut first: BTreeMap<String, (&NodeName, bool)> = BTreeMap::new();
-    let mut found = Vec::new();
-    for (name, node) in &snapshot.site.nodes {
-        let Some(rendered) = rendered.get(&RenderKey::Node(name.clone())) else {
-            continue;
-        };
-        let templated = rendered.hostname.clone();
-        let is_template = templated.is_some();
-        let Some(hostname) = templated.or_else(|| plain_hostname(snapshot, node)) else {
-            continue;
-        };
-        match first.get(&hostname.as_str().to_ascii_lowercase()) {
-            Some((other, other_is)) if is_template || *other_is => {
-                let other = &snapshot.site.nodes[*other];
-                let message = format!("host name {hostname} is used twice");
-                let one = Diagnostic::error(message, node.span()).label(name.to_string());
-                found.push(one.other(other.span(), format!("{} has it", other.name)));
-            }
-            Some(_) => {}
-            None => drop(first.insert(hostname.as_str().to_ascii_lowercase(), (name, is_template))),
-        }
-    }
-    found
-}
-
-/// Returns the host name of a node if no template sets it.
-fn plain_hostname(snapshot: &Snapshot, node: &Arc<Node>) -> Option<Hostname> {
-    let (resolved, _) = snapshot.resolve_target(&RenderTarget::Node(node.clone()))?;
-    match resolved.hostname {
-        HostnameRule::Plain(hostname) => Some(hostname),
-        HostnameRule::Template(_) => None,
+        Ok(rendering)
     }
 }
 
@@ -363,19 +274,25 @@ pub(crate) fn bases(config: &ServerConfig, port: Option<u16>) -> Bases {
 }
 
 /// Loads a site without a server, for `check`, `render` and `explain`.
-pub fn offline(root: &Path) -> io::Result<Loaded> {
-    Ok(load_whole(root, &disk::site::read(root)?))
+pub fn offline(root: &Path, program: &CheckProgram) -> io::Result<Loaded> {
+    Ok(load_whole(root, &disk::site::read(root)?, program))
 }
 
 /// Loads a site with one additional file. `path` is relative to the site.
-pub fn offline_with(root: &Path, path: &str, text: &str) -> io::Result<Loaded> {
+pub fn offline_with(
+    root: &Path,
+    path: &str,
+    text: &str,
+    program: &CheckProgram,
+) -> io::Result<Loaded> {
     let mut files = disk::site::read(root)?;
     files.content.insert(path.into(), text.as_bytes().into());
-    Ok(load_whole(root, &files))
+    Ok(load_whole(root, &files, program))
 }
 
-fn load_whole(root: &Path, files: &SiteFiles) -> Loaded {
-    let mut loader = SiteLoader::new(root, password_key(root, files), Arc::default());
+fn load_whole(root: &Path, files: &SiteFiles, program: &CheckProgram) -> Loaded {
+    let key = password_key(root, files);
+    let mut loader = SiteLoader::new(root, key, Arc::default()).checked_by(program);
     loader.load(files, &Depth::Whole)
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What was rendered.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(crate) enum RenderKey {
     /// A declared node.
     Node(NodeName),
@@ -23,6 +23,15 @@ impl RenderKey {
         match target {
             RenderTarget::Node(node) => RenderKey::Node(node.name.value.clone()),
             RenderTarget::Undeclared(policy) => RenderKey::Undeclared(policy.name.value.clone()),
+        }
+    }
+}
+
+impl std::fmt::Display for RenderKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RenderKey::Node(name) => write!(f, "node `{name}`"),
+            RenderKey::Undeclared(name) => write!(f, "policy `{name}` for an undeclared machine"),
         }
     }
 }

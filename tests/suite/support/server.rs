@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use bootwright::serve::{self, Options, Running};
+use bootwright::serve::{self, CheckLimits, CheckProgram, Options, Running};
 
 use super::{
     child::{self, KillOnDrop},
@@ -65,6 +65,18 @@ impl Server {
         .unwrap()
     }
 
+    /// Starts it with other limits for the check of its site.
+    pub(crate) fn checking_within(site: &TestSite, limits: CheckLimits) -> Server {
+        Server::with(Options {
+            check_program: CheckProgram {
+                limits,
+                ..check_program()
+            },
+            ..options(&site.path(), &site.state())
+        })
+        .unwrap()
+    }
+
     fn with(options: Options) -> anyhow::Result<Server> {
         let runtime = tokio::runtime::Runtime::new()?;
         let state = options.state.clone().unwrap();
@@ -85,6 +97,11 @@ impl Server {
     }
 }
 
+/// The program that checks sites: this test program cannot.
+pub(crate) fn check_program() -> CheckProgram {
+    CheckProgram::at(env!("CARGO_BIN_EXE_bootwright"))
+}
+
 fn options(site: &Path, state: &Path) -> Options {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     Options {
@@ -93,6 +110,7 @@ fn options(site: &Path, state: &Path) -> Options {
         listen: Some(any),
         operator: Some(any),
         http_only: true,
+        check_program: check_program(),
         ..Options::default()
     }
 }
