@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::support::{
     client::{Client, status, until},
     server::{Process, Server},
-    site::{TestSite, declaration, node_file},
+    site::{TestSite, boot_path, declaration, node_file},
 };
 use poisons::{DEEP, MEMORY, NESTED, Poison, SCRIPT, STACK, declarations, scripts};
 
@@ -163,6 +163,35 @@ fn machines_are_answered_during_a_check_and_one_that_takes_too_long_is_ended() {
         goes_live(&mut server.operators);
         server.stop();
     }
+}
+
+#[test]
+fn a_machine_whose_facts_make_a_template_grow_gets_no_installer_and_others_do() {
+    let site = site();
+    site.write(
+        SCRIPT,
+        "{% if facts.product | default('') == 'Poison' %}{% set all = namespace(x='ab') %}{% for i in range(60) %}\
+         {% set all.x = all.x ~ all.x %}{% endfor %}{% endif %}echo {{ node.name }}\n",
+    );
+    let mut server = Process::start(&site);
+    assert_eq!(status(&mut server.operators)["rejected"], Value::Null);
+    let script = server
+        .machines
+        .get(&format!("{}&product=Poison", boot_path(1)));
+    let script = script.good();
+    assert!(
+        script.contains("its installation cannot be prepared"),
+        "{script}"
+    );
+    let memory = server.peak_memory_kib();
+    assert!(memory < MEMORY_KIB, "{memory} KiB");
+    for number in [1, 2] {
+        let path = format!("{}&product=Honest", boot_path(number));
+        let script = server.machines.get(&path).good();
+        let installs = script.contains(&format!("installing n0{number}"));
+        assert!(installs, "{script}");
+    }
+    server.end();
 }
 
 #[test]
