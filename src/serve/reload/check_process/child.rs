@@ -1,11 +1,15 @@
 //! The check process: it parses, compiles and renders what it is sent.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, BufReader, BufWriter, Write},
     os::{fd::AsFd, unix::fs::FileExt},
     process::ExitCode,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -13,10 +17,11 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::{
     control::{RenderTarget, Snapshot},
-    matcher,
+    matcher::{self, CompiledRules},
+    model::{RepoName, TaskName},
     render::{self, Library},
-    serve::{memory, reload::render_cache::RenderKey},
-    site::{self, LoadCache, SiteFiles},
+    serve::reload::render_cache::RenderKey,
+    site::{self, LoadCache, Site, SiteFiles},
 };
 
 use super::{
@@ -28,7 +33,6 @@ use super::{
 /// Runs the process until its input ends.
 pub(crate) fn run(limits: &[u64; 3]) -> ExitCode {
     let limits = CheckLimits::from_arguments(limits);
-    memory::limit_allocator();
     isolate();
     let ended = limits
         .set()
@@ -86,7 +90,8 @@ fn answer_all(progress: &Progress, limits: &CheckLimits) -> io::Result<()> {
     let mut checked = CheckedSite {
         files: SiteFiles::default(),
         cache: LoadCache::default(),
-        library: None,
+        parsed: None,
+        has_more: false,
         progress,
         limits,
     };
@@ -94,11 +99,11 @@ fn answer_all(progress: &Progress, limits: &CheckLimits) -> io::Result<()> {
         set_memory(request.memory)?;
         for (path, length) in request.files {
             let content = message::read_content(&mut input, length)?;
-            checked.files.content.insert(path, content);
+            checked.add(path, content);
         }
         let results = match request.render {
             None => {
-                checked.parse();
+                checked.parsed = Some(checked.parse(&BTreeMap::new()));
                 Vec::new()
             }
             Some(targets) => checked.render(targets)?,
@@ -114,42 +119,70 @@ fn answer_all(progress: &Progress, limits: &CheckLimits) -> io::Result<()> {
 struct CheckedSite<'a> {
     files: SiteFiles,
     cache: LoadCache,
-    library: Option<Library>,
+    /// The result of parsing and compiling files so far.
+    parsed: Option<ParsedSite>,
+    /// Whether files were added since.
+    has_more: bool,
     progress: &'a Progress,
     limits: &'a CheckLimits,
 }
 
+/// A site that was parsed and compiled.
+struct ParsedSite {
+    site: Site,
+    rules: CompiledRules,
+    library: Library,
+}
+
+impl ParsedSite {
+    /// Whether its repos have these tasks.
+    fn has_tasks(&self, detected: &BTreeMap<RepoName, TaskName>) -> bool {
+        self.site.repos.iter().all(|(name, repo)| {
+            let task = repo.body.task.as_ref().map(|task| &task.value);
+            task == detected.get(name)
+        })
+    }
+}
+
 impl CheckedSite<'_> {
-    /// Parses and compiles everything. Mistakes are reported by the process that asks, which does the same.
-    fn parse(&mut self) {
-        self.read_files();
-        let (site, _) = site::load(&self.files, &mut self.cache);
-        self.progress
-            .report(0, "compiling the expressions of tags and policies");
-        drop(matcher::compile(&site));
-        self.progress.report(0, "compiling the templates");
-        let (library, _) = render::compile(&site, &self.files, None);
-        self.library = Some(library);
+    fn add(&mut self, path: Arc<str>, content: Arc<[u8]>) {
+        self.progress.report(0, &format!("reading {path}"));
+        self.cache.read_file(&path, &content);
+        self.files.content.insert(path, content);
+        self.has_more = true;
     }
 
-    fn read_files(&mut self) {
-        for (path, content) in &self.files.content {
-            self.progress.report(0, &format!("reading {path}"));
-            self.cache.read_file(path, content);
-        }
+    /// Parses and compiles everything. Mistakes are reported by the process that asks, which does the same.
+    fn parse(&mut self, detected: &BTreeMap<RepoName, TaskName>) -> ParsedSite {
+        let before = match self.parsed.take() {
+            Some(before) if !self.has_more && before.has_tasks(detected) => return before,
+            before => before,
+        };
+        self.has_more = false;
         self.progress.report(0, "reading the site");
+        let (site, _) = site::load_detecting(&self.files, &mut self.cache, |_, repo| {
+            detected.get(&repo.name.value).cloned()
+        });
+        self.progress
+            .report(0, "compiling the expressions of tags and policies");
+        let (rules, _) = matcher::compile(&site);
+        self.progress.report(0, "compiling the templates");
+        let previous = before.as_ref().map(|before| &before.library);
+        let (library, _) = render::compile(&site, &self.files, previous);
+        ParsedSite {
+            site,
+            rules,
+            library,
+        }
     }
 
     fn render(&mut self, mut wanted: CheckedTargets) -> io::Result<Vec<Option<CheckedTarget>>> {
         let outside = wanted.take_outside()?;
-        self.read_files();
-        let detected = &wanted.detected;
-        let (site, _) = site::load_detecting(&self.files, &mut self.cache, |_, repo| {
-            detected.get(&repo.name.value).cloned()
-        });
-        let (rules, _) = matcher::compile(&site);
-        self.progress.report(0, "compiling the templates");
-        let (library, _) = render::compile(&site, &self.files, self.library.as_ref());
+        let ParsedSite {
+            site,
+            rules,
+            library,
+        } = self.parse(&wanted.detected);
         let snapshot = Snapshot::new(site, rules, library, outside);
         if let Some(job) = &wanted.job {
             self.progress.report(0, "rendering its files");

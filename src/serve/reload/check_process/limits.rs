@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::MAX_THREADS;
+
 /// What a check may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckLimits {
@@ -11,18 +13,21 @@ pub struct CheckLimits {
     pub time: Duration,
     /// Processor time of all its threads together.
     pub processor_time: Duration,
-    /// Address space in bytes. Parsing and compiling get less ([`CheckLimits::parse_memory`]).
+    /// Memory that it can write, in bytes. Parsing and compiling get less ([`CheckLimits::parse_memory`]).
     pub memory: u64,
     /// The stack of each of its threads in bytes. It is half of what the threads that load a site here have (2 MiB), so
     /// that what fits there fits here.
     pub stack: u64,
 }
 
-/// A site of 10,000 nodes, which has 1.2 MB, is read, compiled and rendered in 57 MB of address space (2026-12-01).
-const PROGRAM_MEMORY: u64 = 128 << 20;
+/// A site of 10,000 nodes, which has 1.2 MB, is read, compiled and rendered in 57 MB (2026-12-01).
+const PROGRAM_MEMORY: u64 = 64 << 20;
 
-/// The address space for one byte of a site's files.
+/// The memory for one byte of a site's files.
 const MEMORY_PER_BYTE: u64 = 32;
+
+/// The address space that is only reserved: 128 MiB for each thread.
+const RESERVED: u64 = (MAX_THREADS as u64) << 27;
 
 impl Default for CheckLimits {
     /// Many times what a site of 10,000 nodes needs. The time is longer than the processor time: a host that is busy with other
@@ -58,7 +63,7 @@ impl CheckLimits {
         }
     }
 
-    /// The address space for parsing and compiling files of this size together. The process that asks does the same without
+    /// The memory for parsing and compiling files of this size together. The process that asks does the same without
     /// limits afterwards, so it is a small multiple of what that needs: one of the files' size, and a part for this program.
     pub(super) fn parse_memory(&self, size: u64) -> u64 {
         let needed = PROGRAM_MEMORY.saturating_add(size.saturating_mul(MEMORY_PER_BYTE));
@@ -69,8 +74,11 @@ impl CheckLimits {
     /// Restricts this process for ever.
     pub(super) fn set(&self) -> nix::Result<()> {
         let seconds = self.processor_time.as_secs();
+        let reserved = self.memory.saturating_add(RESERVED);
         for (resource, soft, hard) in [
-            (Resource::RLIMIT_AS, self.memory, self.memory),
+            // Address space that the allocator only reserves, for each thread, does not count (since Linux 4.7).
+            (Resource::RLIMIT_DATA, self.memory, self.memory),
+            (Resource::RLIMIT_AS, reserved, reserved),
             (Resource::RLIMIT_CPU, seconds, seconds + 1),
             (Resource::RLIMIT_CORE, 0, 0),
             // Only its messages and progress reports are a file.
@@ -82,8 +90,8 @@ impl CheckLimits {
     }
 }
 
-/// Sets the address space of this process, within its limit.
+/// Sets the memory of this process, within its limit.
 pub(super) fn set_memory(bytes: u64) -> nix::Result<()> {
-    let (_, hard) = getrlimit(Resource::RLIMIT_AS)?;
-    setrlimit(Resource::RLIMIT_AS, bytes.min(hard), hard)
+    let (_, hard) = getrlimit(Resource::RLIMIT_DATA)?;
+    setrlimit(Resource::RLIMIT_DATA, bytes.min(hard), hard)
 }
