@@ -109,7 +109,16 @@ impl Snapshot {
             seal: self.example_seal(),
             attempt: 1,
         };
-        let (rendered, diagnostics) = render::inspect_attempt(&request);
+        let (rendered, mut diagnostics) = render::inspect_attempt(&request);
+        if let RenderTarget::Undeclared(policy) = target {
+            let has_secret = rendered
+                .as_ref()
+                .is_some_and(|rendered| rendered.uses_secrets);
+            // An example may leave out what a real machine gets.
+            if has_secret || self.library.uses_secrets_for(resolved) {
+                diagnostics.push(secret_for_undeclared(policy));
+            }
+        }
         let documents = rendered.as_ref().map_or(0, |rendered| rendered.files.len());
         RenderCheck {
             diagnostics,
@@ -144,6 +153,17 @@ impl Snapshot {
             .next()
             .map(|range| range.first)
     }
+}
+
+fn secret_for_undeclared(policy: &Policy) -> Diagnostic {
+    let message = format!(
+        "policy `{}` installs undeclared machines, and their documents contain a secret: any host on the link that reports what \
+         the policy wants gets it",
+        policy.name
+    );
+    let span = policy.rule.accept.as_ref().map(|accept| accept.span);
+    Diagnostic::warning(message, span)
+        .help("declare the machines (`bootwright adopt`), or bind them by a policy whose templates do not use `secret()`")
 }
 
 /// Returns the machine's own address, without its prefix length.

@@ -97,7 +97,7 @@ impl<'a> AttemptRenderer<'a> {
             seal: request.seal.as_deref(),
             repo: repo.as_ref().map_or(Value::from(()), TaskRepo::value),
             esxi,
-            secrets: first_boot::uses_secrets(request, task).then(|| {
+            secrets: request.library.uses_secrets_for(resolved).then(|| {
                 SecretFunction::new(request.external.secrets.clone(), uses_secrets.clone())
             }),
         });

@@ -52,23 +52,6 @@ pub(super) fn deferred_settings(
     commands
 }
 
-/// Whether the task's templates, the broker's script or the machine's scripts call `secret`.
-pub(super) fn uses_secrets(request: &RenderRequest<'_>, task: &Task) -> bool {
-    let scripts = request
-        .resolved
-        .settings
-        .first_boot
-        .iter()
-        .flat_map(|list| list.values());
-    let broker = request.resolved.broker.as_deref();
-    let broker = broker.and_then(|broker| request.library.broker(&broker.kind.value));
-    task.templates.uses_secrets
-        || broker.is_some_and(|templates| templates.uses_secrets)
-        || scripts
-            .filter_map(|path| request.library.first_boot_script(path))
-            .any(|script| script.uses_secrets())
-}
-
 /// Renders the first-boot scripts. With `inside` they become part of the document, and no line may end its section.
 pub(super) fn scripts(
     request: &RenderRequest<'_>,

@@ -75,12 +75,12 @@ impl FirstBootScript {
         }
     }
 
-    pub(super) fn uses_secrets(&self) -> bool {
-        matches!(&self.body, ScriptBody::Template(templates) if templates.uses_secrets)
-    }
-
-    pub(super) fn can_grow(&self) -> bool {
-        matches!(&self.body, ScriptBody::Template(templates) if templates.can_grow)
+    /// Its template and those that it includes; none if it is used without changes.
+    pub(super) fn templates(&self) -> Option<&TemplateSet> {
+        match &self.body {
+            ScriptBody::Plain(_) => None,
+            ScriptBody::Template(templates) => Some(templates),
+        }
     }
 
     /// Returns the script for one machine.

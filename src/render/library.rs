@@ -108,28 +108,34 @@ impl Library {
         fingerprint
     }
 
-    /// Whether any template of the site for a machine's files can make values that grow without a bound.
-    pub fn can_grow(&self) -> bool {
-        self.tasks.values().any(|task| task.templates.can_grow)
-            || self.brokers.values().any(|templates| templates.can_grow)
-            || self
-                .first_boot_scripts
-                .values()
-                .any(|script| script.can_grow())
+    /// Whether a template of the site for a machine's files can make values that grow without a bound.
+    pub fn can_grow_for(&self, resolved: &Resolved) -> bool {
+        self.templates_for(resolved)
+            .any(|templates| templates.can_grow)
     }
 
-    /// The same for the files of one machine.
-    pub fn can_grow_for(&self, resolved: &Resolved) -> bool {
+    /// Whether a template for a machine's files calls `secret`.
+    pub fn uses_secrets_for(&self, resolved: &Resolved) -> bool {
+        self.templates_for(resolved)
+            .any(|templates| templates.uses_secrets)
+    }
+
+    /// The templates of a machine's task, of its broker and of its scripts.
+    fn templates_for<'a>(
+        &'a self,
+        resolved: &'a Resolved,
+    ) -> impl Iterator<Item = &'a TemplateSet> {
         let task = resolved.task.as_ref().and_then(|task| self.tasks.get(task));
         let broker = resolved.broker.as_ref();
         let broker = broker.and_then(|broker| self.broker(&broker.kind.value));
         let scripts = resolved.settings.first_boot.iter();
-        let mut scripts = scripts
+        let scripts = scripts
             .flat_map(|list| list.values())
-            .filter_map(|path| self.first_boot_script(path));
-        task.is_some_and(|task| task.templates.can_grow)
-            || broker.is_some_and(|templates| templates.can_grow)
-            || scripts.any(|script| script.can_grow())
+            .filter_map(|path| self.first_boot_script(path)?.templates());
+        let task = task.map(|task| &task.templates);
+        task.into_iter()
+            .chain(broker.map(AsRef::as_ref))
+            .chain(scripts)
     }
 
     /// Whether every file of `before` is still here, unchanged, and no template was added.

@@ -2,7 +2,7 @@
 
 use crate::{
     matcher::MAX_DEPTH,
-    model::{Broker, Settings, Spanned, TaskName},
+    model::{Broker, Repo, Settings, Spanned, TaskName},
     site::{Diagnostic, Site, suggest},
 };
 
@@ -23,12 +23,33 @@ pub(super) fn check(site: &Site, library: &Library, diagnostics: &mut Vec<Diagno
                 .as_ref()
                 .and_then(|task| unknown_task(library, task)),
         );
+        diagnostics.extend(unreachable_url(library, repo));
     }
     let brokers = site.brokers.values();
     diagnostics.extend(brokers.filter_map(|broker| broker_mistake(library, broker)));
     for settings in site.layers() {
         diagnostics.extend(of_settings(library, settings));
     }
+}
+
+/// Warns about a URL from which Debian's loaders cannot fetch a kernel. The agent of a microkernel task reports its own limits.
+fn unreachable_url(library: &Library, repo: &Repo) -> Option<Diagnostic> {
+    let url = repo.body.url.as_ref()?;
+    let task = library.tasks().find(|task| {
+        let named = repo.body.task.as_ref();
+        named.is_some_and(|named| named.value == task.name)
+    })?;
+    let is_fetched = task.spec.installs && !task.spec.microkernel;
+    (is_fetched && url.starts_with("https://")).then(|| {
+        let message = format!(
+            "the loader of a machine fetches the kernel of repo `{}` by HTTPS, which Debian's iPXE and GRUB cannot",
+            repo.name
+        );
+        Diagnostic::warning(message, url.span).help(
+            "use `http://`, or serve the files from here (`iso`, `path`); an iPXE that is built with HTTPS and `TRUST=` can \
+             fetch them",
+        )
+    })
 }
 
 fn of_settings(library: &Library, settings: &Settings) -> impl Iterator<Item = Diagnostic> {

@@ -3,13 +3,14 @@
 
 use std::{net::SocketAddr, os::unix::fs::PermissionsExt};
 
+use bootwright::serve::load;
 use serde_json::Value;
 
 use crate::support::{
     child::{self, in_network_namespace},
     client::{Client, log, node, token, until},
     namespace::{Host, ip},
-    server::Server,
+    server::{Server, check_program},
     site::{TestSite, boot_path, name},
     test_name,
 };
@@ -21,9 +22,8 @@ fn an_installer_is_only_given_to_a_declared_mac_address() {
     in_network_namespace(test_name!(), strict_then_log_then_off);
 }
 
-/// A server that logs mismatches, and whose nodes have a secret in their document.
-fn with_secret() -> (TestSite, Server) {
-    let site = TestSite::new(0);
+/// Writes the secret `door`, and the settings with its directory.
+fn write_secret(site: &TestSite) {
     let secrets = site.beside("secrets");
     std::fs::create_dir(&secrets).unwrap();
     let secret = secrets.join("door");
@@ -36,6 +36,12 @@ fn with_secret() -> (TestSite, Server) {
             "[http]\nconfirm-neighbour = \"log\"\nallow-from = \"198.51.100.0/24\"\n[paths]\nsecrets = {secrets:?}\n"
         ),
     );
+}
+
+/// A server that logs mismatches, and whose nodes have a secret in their document.
+fn with_secret() -> (TestSite, Server) {
+    let site = TestSite::new(0);
+    write_secret(&site);
     let script = "#!/bin/sh\necho {{ secret(\"door\") }}\n";
     site.write("templates/first-boot/open.sh.j2", script);
     for number in [1, 2] {
@@ -44,6 +50,43 @@ fn with_secret() -> (TestSite, Server) {
     let listen = SocketAddr::new(SERVER.parse().unwrap(), 0);
     let server = Server::listening(&site, listen);
     (site, server)
+}
+
+#[test]
+fn a_secret_that_undeclared_machines_can_get_is_a_warning() {
+    const SCRIPT: &str = "templates/first-boot/open.sh.j2";
+    let policy = |accept: &str| {
+        format!(
+            "[network.more]\nsubnet = \"203.0.113.0/24\"\ngateway = \"203.0.113.1\"\ndns = \"203.0.113.2\"\ndomain = \"lab.example\"\n\
+             pool = \"203.0.113.50-203.0.113.59\"\n[policy.open]\naccept = \"{accept}\"\nwhen = \"facts.memory_mib > 1\"\n\
+             repo = \"rocky\"\nnetwork = \"more\"\naddresses = \"pool\"\nfirst-boot = \"{SCRIPT}\"\n"
+        )
+    };
+    let warning = "policy `open` installs undeclared machines, and their documents contain a secret: any host on the link that \
+                   reports what the policy wants gets it";
+    for (accept, script, expected) in [
+        ("discovered", "{{ secret('door') }}", vec![warning]),
+        // The example of `check` does not have this fact.
+        (
+            "discovered",
+            "{% if facts.asset == 'B2' %}{{ secret('door') }}{% endif %}",
+            vec![warning],
+        ),
+        ("discovered", "{{ node.name }}", vec![]),
+        ("declared", "{{ secret('door') }}", vec![]),
+    ] {
+        let site = TestSite::new(1);
+        write_secret(&site);
+        site.write("policies.d/open.toml", &policy(accept));
+        site.write(SCRIPT, &format!("#!/bin/sh\necho {script}\n"));
+        let loaded = load::offline(&site.path(), &check_program()).unwrap();
+        let found: Vec<&str> = loaded
+            .diagnostics
+            .iter()
+            .map(|one| one.message.as_str())
+            .collect();
+        assert_eq!(found, expected, "{accept} {script}");
+    }
 }
 
 fn strict_then_log_then_off() {

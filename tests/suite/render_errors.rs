@@ -41,6 +41,29 @@ fn of_template(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_repo_by_https_is_a_warning_if_a_loader_fetches_its_kernel() {
+    let site = |url: &str, task: &str| {
+        format!(
+            "[repo.r]\nurl = \"{url}\"\ntask = \"{task}\"\n[node.n]\nmac = \"52:54:00:00:00:01\"\nrepo = \"r\"\n"
+        )
+    };
+    let warning = "policies.d/site.toml:2: the loader of a machine fetches the kernel of repo `r` by HTTPS, which Debian's iPXE and \
+                   GRUB cannot = use `http://`, or serve the files from here (`iso`, `path`); an iPXE that is built with HTTPS and \
+                   `TRUST=` can fetch them";
+    for (url, task, expected) in [
+        ("https://192.0.2.1/r", "redhat", vec![warning]),
+        ("https://192.0.2.1/r", "debian", vec![warning]),
+        ("https://192.0.2.1/r", "esxi", vec![warning]),
+        // The agent fetches images, and reports what it cannot fetch.
+        ("https://192.0.2.1/r", "image", vec![]),
+        ("http://192.0.2.1/r", "redhat", vec![]),
+    ] {
+        let rendering = rendering(&site(url, task), &[]);
+        assert_eq!(rendering.shown(&rendering.found), expected, "{url} {task}");
+    }
+}
+
+#[test]
 fn an_invalid_template_is_reported_when_it_is_loaded() {
     let at = |line: usize, message: &str| {
         vec![format!(

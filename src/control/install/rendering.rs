@@ -108,9 +108,8 @@ impl RenderJob {
     /// Whether a template of the site that is rendered can make values that grow without a bound.
     pub fn can_grow(&self, snapshot: &Snapshot) -> bool {
         // A job without a name is not rendered.
-        let resolved = || self.resolve(snapshot).ok();
-        snapshot.library.can_grow()
-            && resolved().is_some_and(|(resolved, _)| snapshot.library.can_grow_for(&resolved))
+        let resolved = self.resolve(snapshot);
+        resolved.is_ok_and(|(resolved, _)| snapshot.library.can_grow_for(&resolved))
     }
 
     /// Renders all files.
