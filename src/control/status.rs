@@ -59,7 +59,7 @@ impl Transaction<'_> {
             task: if due { next.or(task) } else { task.or(next) },
             address: None,
             hostname: None,
-            mac: macs(machine, node),
+            mac: macs(machine, node, &self.server.state.shared),
             uuid: identity.and_then(|identity| identity.uuid.first().map(ToString::to_string)),
             serial: identity.and_then(|identity| identity.serial.first().map(ToString::to_string)),
             firmware: machine.and_then(|machine| machine.facts.firmware),
@@ -240,7 +240,9 @@ fn taken_over(machine: &Machine) -> Option<String> {
     ))
 }
 
-fn macs(machine: Option<&Machine>, node: Option<&Node>) -> Vec<Mac> {
+/// The declared MACs, or the one that it boots from, then those that identify it. One that other machines report too identifies
+/// none any more: declared for this machine, it would make the others ambiguous.
+fn macs(machine: Option<&Machine>, node: Option<&Node>, shared: &BTreeSet<Mac>) -> Vec<Mac> {
     let declared = node
         .into_iter()
         .flat_map(|node| node.macs())
@@ -249,7 +251,8 @@ fn macs(machine: Option<&Machine>, node: Option<&Node>) -> Vec<Mac> {
     let boot = machine.and_then(Machine::boot_mac);
     let identity = machine
         .into_iter()
-        .flat_map(|machine| &machine.identity.mac);
+        .flat_map(|machine| &machine.identity.mac)
+        .filter(|mac| !shared.contains(mac));
     for mac in boot.into_iter().chain(identity.copied()) {
         if !macs.contains(&mac) {
             macs.push(mac);

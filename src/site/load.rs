@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use sha2::{Digest, Sha256};
 
 use crate::model::{
-    ByteSize, FileId, Node, Repo, RepoName, Revision, ServerConfig, SourceSpan, Spanned, TaskName,
-    TimeSpan,
+    FileId, Node, Repo, RepoName, Revision, ServerConfig, SourceSpan, Spanned, TaskName,
 };
 
 use super::{
     Diagnostic, Severity, Site, SiteFiles, SourceMap,
     assemble::order,
+    journal_limits::journal_limits,
     kdl,
     object::{Object, ObjectKind, object, unknown_kind},
     read::read,
@@ -62,13 +62,6 @@ struct ParsedFile {
 
 /// The file of the server's own configuration.
 pub const CONFIG: &str = "bootwright.toml";
-
-/// The least value of `gap` in `[journal]`: the server stores every five minutes that it runs.
-const MIN_GAP: TimeSpan = TimeSpan::minutes(10);
-
-/// The least values of `keep` and `max` in `[journal]`: with less, an installation could not be followed.
-const MIN_KEEP: TimeSpan = TimeSpan::hours(1);
-const MIN_JOURNAL: ByteSize = ByteSize(16 << 20);
 
 /// Loads a site. Returns it with all diagnostics, in file order.
 pub fn load(files: &SiteFiles, cache: &mut LoadCache) -> (Site, Vec<Diagnostic>) {
@@ -309,22 +302,6 @@ fn config(text: &str, file: FileId) -> ParsedFile {
         .extend(config.iter().flat_map(journal_limits));
     outcome.config = config.map(Arc::new);
     outcome
-}
-
-/// Reports settings of the journal that are too small.
-fn journal_limits(config: &ServerConfig) -> Vec<Diagnostic> {
-    let (keep, max) = (&config.journal.keep, &config.journal.max);
-    let keep = keep.iter().filter(|keep| keep.value < MIN_KEEP);
-    let keep = keep.map(|keep| (keep.span, "keep", MIN_KEEP.written()));
-    let max = max.iter().filter(|max| max.value < MIN_JOURNAL);
-    let max = max.map(|max| (max.span, "max", MIN_JOURNAL.written()));
-    let gap = config.journal.gap.iter().filter(|gap| gap.value < MIN_GAP);
-    let gap = gap.map(|gap| (gap.span, "gap", MIN_GAP.written()));
-    let too_small = keep.chain(max).chain(gap).map(|(span, key, least)| {
-        Diagnostic::error(format!("`{key}` is too small"), span)
-            .help(format!("set at least `{least}`"))
-    });
-    too_small.collect()
 }
 
 fn objects(declarations: Vec<Declaration>, diagnostics: Vec<Diagnostic>) -> ParsedFile {

@@ -27,6 +27,7 @@ mod rules;
 mod assemble;
 mod detect;
 mod revision;
+mod journal_limits;
 mod load;
 mod mask;
 mod report;

@@ -4,9 +4,14 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
     path::Path,
+    time::Duration,
 };
 
 use crate::disk::atomic;
+
+/// How long a lock that is held is tried for: a second.
+const MAX_TRIES: u32 = 20;
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The exclusive lock of a journal's directory, until it is dropped or the process ends.
 #[derive(Debug)]
@@ -29,10 +34,18 @@ impl Lock {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = atomic::private(&mut options).open(dir.join("lock"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(LockError::Held(holder(&mut file))),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
+        let mut tries = 0;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // A program that is being started has the lock of its parent until it runs, also if the parent has ended.
+                Err(TryLockError::WouldBlock) if tries < MAX_TRIES => {
+                    tries += 1;
+                    std::thread::sleep(RETRY_INTERVAL);
+                }
+                Err(TryLockError::WouldBlock) => return Err(LockError::Held(holder(&mut file))),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
         }
         let holder = format!(
             "process {}, which serves `{}`",
