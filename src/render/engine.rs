@@ -15,6 +15,9 @@ use crate::matcher::{add_bounded_filters, record_text};
 /// The limit of work for one file, in the engine's unit, about one instruction each.
 const FUEL: u64 = 500_000;
 
+/// The same for what is rendered at each request: host names and the scripts that belong to no task.
+const REQUEST_FUEL: u64 = 20_000;
+
 /// The size limit of a rendered file, in bytes.
 const MAX_OUTPUT: usize = 1 << 20;
 
@@ -50,6 +53,18 @@ pub(super) fn environment() -> Environment<'static> {
     add_bounded_filters(&mut environment);
     filters::add(&mut environment);
     environment
+}
+
+/// An environment for what is rendered at each request.
+pub(super) fn request_environment() -> Environment<'static> {
+    let mut environment = environment();
+    limit_to_request(&mut environment);
+    environment
+}
+
+/// Limits an environment to what may be rendered at each request.
+pub(super) fn limit_to_request(environment: &mut Environment<'_>) {
+    environment.set_fuel(Some(REQUEST_FUEL));
 }
 
 fn syntax() -> SyntaxConfig {

@@ -25,7 +25,7 @@ fn from_template(
     facts: &Facts,
 ) -> Result<Hostname, Diagnostic> {
     static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
-    let environment = ENVIRONMENT.get_or_init(engine::environment);
+    let environment = ENVIRONMENT.get_or_init(engine::request_environment);
     let wrong = |message: String| {
         Diagnostic::error(message, template.span)
             .note(node_note(&resolved.node, resolved.policy.as_ref()))

@@ -66,6 +66,12 @@ impl TemplateSet {
         (templates.compile(), mistakes)
     }
 
+    /// Limits the work for one file to what may be done at each request.
+    pub(super) fn for_requests(mut self) -> TemplateSet {
+        engine::limit_to_request(&mut self.environment);
+        self
+    }
+
     /// Compiles the templates. Those that do not compile were reported when they were collected.
     pub(super) fn compile(mut self) -> TemplateSet {
         for (name, (_, text)) in &self.members {

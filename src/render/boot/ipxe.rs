@@ -48,7 +48,7 @@ impl IpxeScripts {
         let directories = [IPXE.to_string(), COMMON.to_string()];
         let gather = |sources: &TemplateSources| {
             let (templates, mistakes) = TemplateSet::collect(sources, &directories, &wanted);
-            (templates.compile(), mistakes)
+            (templates.compile().for_requests(), mistakes)
         };
         let (own, mut mistakes) = gather(sources);
         let (built_in, _) = gather(&TemplateSources::default());

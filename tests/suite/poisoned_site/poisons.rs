@@ -28,6 +28,8 @@ pub(crate) const MEMORY: &str = "of memory, while rendering node `n0";
 const COMPILING: &str = "of memory, while compiling the templates";
 const WORK: &str = "this does too much work, or does not end";
 
+const LOOPS: &str = "{% for a in range(99) %}{% for b in range(99) %}{% endfor %}{% endfor %}";
+
 /// Scripts that cannot be compiled or rendered within the limits.
 pub(crate) fn scripts() -> Vec<Poison> {
     let script = |name, text: String, reason| Poison {
@@ -195,6 +197,18 @@ pub(crate) fn declarations() -> Vec<Poison> {
             "templates/ipxe/local.ipxe.j2",
             "#!ipxe\n{% set x = x ~ x %}\n".into(),
             "templates/ipxe/local.ipxe.j2",
+        ),
+        config(
+            "a host name that loops",
+            TOML,
+            format!("[node.n09]\nmac = \"52:54:00:00:00:09\"\naddress = \"192.0.2.29\"\nrepo = \"rocky\"\nhostname = \"{LOOPS}n09\"\n"),
+            WORK,
+        ),
+        config(
+            "a script for every boot that loops",
+            "templates/ipxe/local.ipxe.j2",
+            format!("#!ipxe\n{LOOPS}exit 1\n"),
+            WORK,
         ),
         config(
             "a large configuration",

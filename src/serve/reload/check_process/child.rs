@@ -30,6 +30,9 @@ use super::{
     message::{self, CheckReply, CheckRequest, CheckedTarget, CheckedTargets},
 };
 
+/// How many diagnostics are sent for all targets together, besides one for each.
+const MAX_DIAGNOSTICS: usize = 2_000;
+
 /// Runs the process until its input ends.
 pub(crate) fn run(limits: &[u64; 3]) -> ExitCode {
     let limits = CheckLimits::from_arguments(limits);
@@ -230,6 +233,11 @@ impl CheckedSite<'_> {
                 }
             }
         });
+        // The site is rejected with a few of them.
+        let mut left = MAX_DIAGNOSTICS;
+        for result in results.iter_mut().flatten() {
+            result.limit(&mut left);
+        }
         results
     }
 }
@@ -243,5 +251,5 @@ fn rendered(snapshot: &Snapshot, key: &RenderKey, base: String) -> Option<Checke
     };
     let (resolved, _) = snapshot.resolve_target(&target)?;
     let checked = snapshot.check(&target, &resolved, base);
-    Some(CheckedTarget::new(&checked, &site.sources))
+    Some(CheckedTarget::new(checked, &site.sources))
 }

@@ -57,6 +57,10 @@ impl CheckFailureReason {
         }
     }
 
+    pub(super) fn garbled(error: &io::Error) -> Self {
+        Self::Fault(format!("its check process answers: {error}"))
+    }
+
     pub(super) fn not_started(error: &io::Error) -> Self {
         Self::NotStarted(error.to_string())
     }

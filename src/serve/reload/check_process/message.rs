@@ -15,7 +15,7 @@ use crate::{
     model::{Hostname, RepoName, SecretText, SourceSpan, TaskName},
     render::{ExternalInputs, RepoContents},
     serve::reload::render_cache::RenderKey,
-    site::{Diagnostic, Severity, Site, SourceMap},
+    site::{self, Diagnostic, Severity, Site, SourceMap},
 };
 
 /// The maximum length of the JSON of a message, in bytes.
@@ -121,7 +121,8 @@ struct SentDiagnostic {
 type SentSpan = (Arc<str>, u32, u32);
 
 impl CheckedTarget {
-    pub(super) fn new(checked: &RenderCheck, sources: &SourceMap) -> Self {
+    pub(super) fn new(mut checked: RenderCheck, sources: &SourceMap) -> Self {
+        site::limit_diagnostics(&mut checked.diagnostics);
         let span = |span: SourceSpan| -> Option<SentSpan> {
             let source = sources.get(span.file)?;
             Some((source.path.clone(), span.start, span.end))
@@ -144,6 +145,13 @@ impl CheckedTarget {
             documents: checked.documents,
             hostname: checked.hostname.as_ref().map(ToString::to_string),
         }
+    }
+
+    /// Keeps at most as many diagnostics as are left, and one error that rejects the site.
+    pub(super) fn limit(&mut self, left: &mut usize) {
+        self.diagnostics.sort_by_key(|one| !one.is_error);
+        self.diagnostics.truncate((*left).max(1));
+        *left = left.saturating_sub(self.diagnostics.len());
     }
 
     pub(super) fn into_check(self, sources: &SourceMap) -> io::Result<RenderCheck> {
@@ -192,6 +200,7 @@ pub(super) fn read<T: DeserializeOwned>(input: &mut impl BufRead) -> io::Result<
     match line.last() {
         None => Ok(None),
         Some(b'\n') => Ok(Some(serde_json::from_slice(&line)?)),
+        Some(_) if line.len() as u64 == MAX_LINE => Err(invalid("a message is too long")),
         Some(_) => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }

@@ -92,7 +92,7 @@ impl CheckProcess {
         checks
             .collect::<io::Result<_>>()
             .map_err(|error| CheckFailure {
-                reason: CheckFailureReason::Fault(format!("the check process answers: {error}")),
+                reason: CheckFailureReason::garbled(&error),
                 doing: Vec::new(),
             })
     }
@@ -148,23 +148,27 @@ impl CheckProcess {
 
     /// Ends the process, and finds out why it failed.
     fn failure(&mut self, error: Option<&io::Error>) -> CheckFailure {
-        let is_late = error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        let is = |kind| error.is_some_and(|error| error.kind() == kind);
+        let is_late = is(io::ErrorKind::TimedOut);
         let doing = self.doing();
-        let status = match is_late {
+        // It answered what this program does not read, and still runs.
+        let is_garbled = is(io::ErrorKind::InvalidData);
+        let status = match is_late || is_garbled {
             true => self.child.kill().and_then(|()| self.child.wait()),
             // Its output has ended, so it has ended, or is about to.
             false => self.wait(),
         };
-        let reason = match status {
+        let reason = match (error, status) {
             _ if is_late => CheckFailureReason::Time(self.limits.time),
-            Ok(status) => {
+            (Some(error), _) if is_garbled => CheckFailureReason::garbled(error),
+            (_, Ok(status)) => {
                 let limits = CheckLimits {
                     memory: self.memory,
                     ..self.limits
                 };
                 CheckFailureReason::of(status, &self.messages(), &limits)
             }
-            Err(error) => CheckFailureReason::Fault(error.to_string()),
+            (_, Err(error)) => CheckFailureReason::Fault(error.to_string()),
         };
         CheckFailure { reason, doing }
     }
