@@ -68,7 +68,10 @@ struct AttemptAge {
 
 impl ServerState {
     /// Builds the indexes of `state`. `seed` is random; `now` is the time of the start.
-    pub fn new(state: JournalState, key: TokenKey, seed: u64, now: Now) -> Self {
+    pub fn new(mut state: JournalState, key: TokenKey, seed: u64, now: Now) -> Self {
+        // A checkpoint of an earlier version may have more facts than the limit.
+        let machines = state.machines.values_mut();
+        machines.for_each(|machine| drop(machine.facts.limit()));
         let mut index = MachineIndex {
             key,
             mac: HashMap::new(),

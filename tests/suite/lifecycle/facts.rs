@@ -1,9 +1,9 @@
 //! How many facts are kept of a machine, which ones give way, and how much of the journal they take.
 
 use bootwright::{
-    control::{CheckedIn, Reported},
-    journal::{JournalLine, JournalState},
-    model::{Facts, MAX_FACTS},
+    control::{CheckedIn, Reported, ServerState, TokenKey},
+    journal::{JournalLine, JournalState, Machine, MachineId},
+    model::{Facts, MAX_FACTS, MonotonicTime, Now, Timestamp},
 };
 
 use crate::support::story::Lab;
@@ -94,6 +94,25 @@ fn the_facts_of_an_old_journal_are_limited_too() {
     );
     let facts = facts_of(&[line]);
     assert_eq!(facts.cores, Some(4));
+    assert!(facts.size() <= MAX_FACTS && facts.size() > MAX_FACTS - 1_000);
+}
+
+#[test]
+fn the_facts_of_an_old_checkpoint_are_limited_too() {
+    let (id, at) = (MachineId(1), Timestamp(0));
+    let mut machine = Machine::new(id, at);
+    let names = (0..2_000).map(|number| format!("f{number}"));
+    machine.facts.custom = names.map(|name| (name, "x".repeat(200))).collect();
+    let mut state = JournalState::default();
+    state.machines.insert(id, Box::new(machine));
+    let checkpoint = serde_json::to_vec(&state).unwrap();
+    let read = serde_json::from_slice(&checkpoint).unwrap();
+    let now = Now {
+        wall: at,
+        mono: MonotonicTime(0),
+    };
+    let server = ServerState::new(read, TokenKey([7; 32]), 1, now);
+    let facts = &server.state.machines[id].facts;
     assert!(facts.size() <= MAX_FACTS && facts.size() > MAX_FACTS - 1_000);
 }
 
