@@ -49,6 +49,8 @@ def percentile(values, part):
 def latency(seconds):
     """The 95th percentile of the time that a declared machine waits for its script, in milliseconds."""
     times, web01 = [], claims.machine("web01")
+    # The machine would be another host: it does not wait for a core that a flood of this program uses.
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         began = time.monotonic()
@@ -57,6 +59,7 @@ def latency(seconds):
         if status != 200 or not script.startswith("#!ipxe"):
             raise RuntimeError(f"web01 gets {status}: {script}")
         time.sleep(0.005)
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     web01.close()
     return percentile(times, 0.95)
 
@@ -78,8 +81,7 @@ def watch(lab, connection):
 
 
 def begin(act, prepared):
-    # The latency of the server is measured, not that of this program.
-    os.nice(19)
+    os.setpriority(os.PRIO_PROCESS, 0, 19)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     act(prepared)
 
@@ -136,6 +138,8 @@ def main():
     # This program is process 1 of its namespace, which ignores signals without a handler.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     resource.setrlimit(resource.RLIMIT_NOFILE, (20_000, 20_000))
+    # The server and the machines go before other programs of this host, the floods after them.
+    os.nice(-10)
     # The server runs on the last core, the attacker and the machines on the first.
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[0]})
