@@ -87,7 +87,7 @@ impl Machine {
     fn on_named(&mut self, node: &NodeName, identity: &Identity, took_over: Option<&Identity>) {
         self.node = Some(node.clone());
         self.identity.add(identity);
-        self.took_over = took_over.cloned().or(self.took_over.take());
+        self.took_over = took_over.cloned().map(Box::new).or(self.took_over.take());
     }
 
     fn on_bound(&mut self, policy: Option<&PolicyName>, address: Option<IpAddr>) {

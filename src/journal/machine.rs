@@ -37,7 +37,7 @@ pub struct Machine {
     /// The earlier identities, if a declaration took over the history only by its name. None once an attempt is
     /// opened, or an operator requests or records an installation.
     #[serde(default)]
-    pub took_over: Option<Identity>,
+    pub took_over: Option<Box<Identity>>,
     pub binding: Option<Binding>,
     /// The value of `installs` that its completed installations have reached.
     pub done: u32,

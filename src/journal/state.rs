@@ -76,6 +76,10 @@ pub const FROM_MACHINES: &str = "from-machines";
 const ASKED: &str = "nothing is recorded of it, and none of its disks has shown a seal of this site; it boots the microkernel once \
                      to report them; if it is new: `bootwright release`";
 
+/// The same for the whole site.
+const ASKED_ALL: &str = "machines without a recorded installation boot the microkernel once to report their disks: one with a seal \
+                         of this site is `finished`, and one without is held until `bootwright release`";
+
 /// The most times of opened attempts that are stored: more than any useful limit per hour.
 const MAX_OPENED: usize = 10_000;
 
@@ -96,6 +100,19 @@ impl JournalState {
             id = *into;
         }
         id
+    }
+
+    /// Why installations are held for the whole site, if they are.
+    pub fn doubt(&self) -> Option<String> {
+        if let Some(lost) = &self.lost {
+            return Some(format!("installations are held: {lost}"));
+        }
+        let unrecorded = self.unrecorded.as_ref()?;
+        Some(if self.asks_machines {
+            ASKED_ALL.into()
+        } else {
+            format!("machines without a recorded installation are held: {unrecorded}")
+        })
     }
 
     /// Applies a parsed line. An event of a later release is skipped. If it is critical, its machine is held.

@@ -112,13 +112,14 @@ pub fn declare_state(
         decisions: 0,
         at: Timestamp::default(),
     };
-    let (marked, recorded) = change(root, &state, &snapshot, |transaction| {
+    let (marked, recorded, doubt) = change(root, &state, &snapshot, |transaction| {
         let marked = transaction.declare_state(declared);
         let journal = &transaction.server.state;
         position.decisions = journal.decisions;
         position.at = journal.latest;
         let machines = journal.machines.values();
-        (marked, machines.filter(|machine| machine.installed).count())
+        let recorded = machines.filter(|machine| machine.installed).count();
+        (marked, recorded, journal.doubt())
     })?;
     if let Some(id) = &config.site_id {
         state.write_site_id(&id.value)?;
@@ -147,10 +148,7 @@ pub fn declare_state(
             } else {
                 String::new()
             };
-            format!(
-                "{known}the others are not installed until they have reported their disks from the microkernel: one with a seal \
-                 counts as installed, one without is held until `bootwright release`"
-            )
+            format!("{known}{}", doubt.unwrap_or_default())
         }
     })
 }

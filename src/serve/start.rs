@@ -278,10 +278,7 @@ async fn begin(
     if let Err(error) = ticket.durable().await {
         warnings.push(format!("{error}: installations are held"));
     }
-    warnings.extend(engine.read(|transaction| {
-        let state = &transaction.server.state;
-        state.lost.clone().or(state.unrecorded.clone())
-    }));
+    warnings.extend(engine.read(|transaction| transaction.server.state.doubt()));
     let live = engine.read(|transaction| {
         let machines = transaction.server.state.machines.values();
         let newest = machines.filter_map(|machine| machine.newest());

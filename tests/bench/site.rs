@@ -10,13 +10,11 @@ use std::{
 /// 198.18.0.0/15 is reserved for benchmarks (RFC 2544) and has room for 131,000 machines.
 const FIRST: u32 = Ipv4Addr::new(198, 18, 1, 0).to_bits();
 
+/// Settings of `[http]`: the simulated machines are programs of this host.
+const LOCAL_MACHINES: &str = "allow-from = \"127.0.0.0/8\"\nconfirm-neighbour = \"off\"\n";
+
 const CONFIG: &str = r#"
 site-id = "benchmark"
-
-# The simulated machines are programs of this host.
-[http]
-allow-from = "127.0.0.0/8"
-confirm-neighbour = "off"
 
 [dhcp]
 enabled = false
@@ -101,7 +99,7 @@ impl Site {
         let stand_ins = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart");
         let (machines, operators) = (self.machines, self.operators);
         let ports = format!(
-            "[http]\nlisten = \"127.0.0.1:{machines}\"\n[operator]\nlisten = \"127.0.0.1:{operators}\"\n\
+            "[http]\nlisten = \"127.0.0.1:{machines}\"\n{LOCAL_MACHINES}[operator]\nlisten = \"127.0.0.1:{operators}\"\n\
              token-file = \"operator-token\"\n"
         );
         let paths = format!(

@@ -316,6 +316,16 @@ fn a_backup_of_a_running_server_is_restored_and_holds_every_installation() {
     assert!(found.contains("was restored from a backup of"), "{found}");
     assert!(!is_installer(&server.machines.boot(2)));
     server.stop();
+    let doubt = "machines without a recorded installation boot the microkernel once to report their disks: one with a seal \
+                 of this site is `finished`, and one without is held until `bootwright release`";
+    assert_eq!(
+        declare(&site, DeclaredState::FromMachines),
+        format!("recorded as installed: 1 machine; {doubt}")
+    );
+    let mut server = Server::start(&site);
+    assert_eq!(health(&mut server), format!("degraded: {doubt}\n"));
+    assert!(!is_installer(&server.machines.boot(2)));
+    server.stop();
     assert_eq!(
         declare(&site, DeclaredState::New),
         "recorded as installed: 1 machine; nothing else counts as installed"

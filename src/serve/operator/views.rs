@@ -142,17 +142,8 @@ impl Engine {
         if let Some(trouble) = self.journal_trouble() {
             return Some(trouble);
         }
-        let lost = self.read(|transaction| transaction.server.state.lost.clone());
-        if let Some(lost) = lost {
-            return Some(format!("installations are held: {lost}"));
-        }
-        let unrecorded = self.read(|transaction| transaction.server.state.unrecorded.clone());
-        if let Some(reason) = unrecorded {
-            return Some(format!(
-                "machines without a recorded installation are held: {reason}"
-            ));
-        }
-        self.rejected.load().reason.clone()
+        self.read(|transaction| transaction.server.state.doubt())
+            .or_else(|| self.rejected.load().reason.clone())
     }
 }
 

@@ -249,7 +249,8 @@ scenario_microkernel_shared() {
             fail "it cannot be adopted"
     done
     "$bootwright" --site "$work/site" check >"$work/checked" || fail "the written files have errors: $(cat "$work/checked")"
-    ! grep -rq "00:00:77" "$work/site/policies.d" || fail "the shared MAC is declared"
+    ! grep -rq "^ *mac .*00:00:77" "$work/site/policies.d" || fail "the shared MAC is declared"
+    grep -rq "^ *mac .*00:00:01" "$work/site/policies.d" || fail "no MAC is declared"
     for node in web1 web2; do
         await_log "installing" 400
         await_log "i-am-$node-at-192.0.2.5[01]" 60
