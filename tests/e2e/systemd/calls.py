@@ -6,7 +6,9 @@ import sys
 
 
 def members(name):
-    """The calls of a set of systemd's, with those of the sets in it."""
+    """The calls that a name in the filter stands for: those of a set of systemd's and of the sets in it, or the call itself."""
+    if not name.startswith("@"):
+        return {name}
     text = subprocess.run(["systemd-analyze", "syscall-filter", name], check=True, capture_output=True, text=True).stdout
     words = [line.strip() for line in text.splitlines()[1:]]
     found = set()
