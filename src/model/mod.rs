@@ -10,6 +10,7 @@ mod name;
 mod mac;
 mod units;
 mod address;
+mod port_range;
 mod hostname;
 mod time;
 mod revision;
@@ -55,6 +56,7 @@ pub use name::{
     BrokerName, HookName, NameError, NetworkName, NodeName, PolicyName, RepoName, StageName,
     TagName, TaskName,
 };
+pub use port_range::PortRange;
 pub use revision::Revision;
 pub use seal::{
     MAX_SEAL_CHARS, SEAL_BYTES, SEAL_MAGIC, SEAL_OFFSET, SEALED_FROM, is_plain, seal_sector,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, List, Mac, Spanned, Subnet, TimeSpan};
+use super::{ByteSize, List, Mac, PortRange, Spanned, Subnet, TimeSpan};
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
@@ -81,6 +81,8 @@ tables! {
         enabled: Option<Spanned<bool>>,
         /// Address and port; default `[::]:69`.
         listen: Option<Spanned<String>>,
+        /// The ports of transfers to addresses that cannot be checked; default: the one in `listen`.
+        ports: Option<Spanned<PortRange>>,
     }
     /// `[paths]`.
     PathsConfig {

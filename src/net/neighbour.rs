@@ -20,6 +20,8 @@ use crate::{
 
 /// The size of `struct ndmsg`.
 const NDMSG: usize = 12;
+/// The size of `struct rtmsg`.
+const RTMSG: usize = 12;
 /// The attributes of `ndmsg`: the address, and the MAC.
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
@@ -31,11 +33,16 @@ const MAX_DATAGRAM: usize = 64 << 10;
 /// An entry of the table.
 type Entry = (IpAddr, Mac);
 
-/// Returns what the table has about an address.
+/// Returns what the table has about an address, if it is on a local link.
 pub fn link_of(ip: IpAddr) -> io::Result<SenderLink> {
     let ip = ip.to_canonical();
-    let entries = entries(ip.is_ipv6())?;
-    let macs = macs_of(&entries, ip);
+    let socket = NetlinkSocket::open()?;
+    let entries = entries(&socket, ip.is_ipv6())?;
+    let mut macs = macs_of(&entries, ip);
+    // An entry is only what some host on a link has claimed by ARP. What is sent to the address goes to its router.
+    if !macs.is_empty() && is_global(ip) && is_routed(&socket, ip)? {
+        macs = SmallSet::default();
+    }
     let Some(first) = macs.first() else {
         return Ok(match interfaces::is_connected(ip)? {
             true => SenderLink::Local { macs, others: 0 },
@@ -52,7 +59,10 @@ pub fn link_of(ip: IpAddr) -> io::Result<SenderLink> {
 /// Returns the MACs of an address: several when it is on several interfaces.
 pub fn macs_at(ip: IpAddr) -> io::Result<SmallSet<Mac>> {
     let ip = ip.to_canonical();
-    Ok(macs_of(&entries(ip.is_ipv6())?, ip))
+    Ok(macs_of(
+        &entries(&NetlinkSocket::open()?, ip.is_ipv6())?,
+        ip,
+    ))
 }
 
 fn macs_of(entries: &[Entry], ip: IpAddr) -> SmallSet<Mac> {
@@ -69,8 +79,7 @@ fn is_global(ip: IpAddr) -> bool {
 }
 
 /// Reads the table of one address family.
-fn entries(is_v6: bool) -> io::Result<Vec<Entry>> {
-    let socket = NetlinkSocket::open()?;
+fn entries(socket: &NetlinkSocket, is_v6: bool) -> io::Result<Vec<Entry>> {
     socket.send(&request(is_v6))?;
     let mut datagram = vec![0; MAX_DATAGRAM];
     let mut entries = Vec::new();
@@ -90,6 +99,46 @@ fn request(is_v6: bool) -> Vec<u8> {
     netlink::message(libc::RTM_GETNEIGH, libc::NLM_F_DUMP, 0, &body)
 }
 
+/// Returns whether packets to an address are sent to a router.
+fn is_routed(socket: &NetlinkSocket, ip: IpAddr) -> io::Result<bool> {
+    socket.send(&route_request(ip))?;
+    let mut datagram = vec![0; MAX_DATAGRAM];
+    let length = socket.receive(&mut datagram)?;
+    let datagram = &datagram[..length];
+    let Some((length, kind)) = header(datagram) else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    let body = &datagram[HEADER..length];
+    if i32::from(kind) == libc::NLMSG_ERROR {
+        return Err(kernel_error(body));
+    }
+    let has_router = |(kind, _): (u16, &[u8])| kind == libc::RTA_GATEWAY || kind == libc::RTA_VIA;
+    Ok(attributes(body.get(RTMSG..).unwrap_or_default()).any(has_router))
+}
+
+/// The request for the route of an address, with `struct rtmsg` and `RTA_DST`.
+fn route_request(ip: IpAddr) -> Vec<u8> {
+    let (family, octets) = match ip {
+        IpAddr::V4(ip) => (libc::AF_INET, ip.octets().to_vec()),
+        IpAddr::V6(ip) => (libc::AF_INET6, ip.octets().to_vec()),
+    };
+    let mut body = vec![0; RTMSG];
+    body[0] = family as u8;
+    body[1] = octets.len() as u8 * 8;
+    body.extend((4 + octets.len() as u16).to_ne_bytes());
+    body.extend(libc::RTA_DST.to_ne_bytes());
+    body.extend(octets);
+    netlink::message(libc::RTM_GETROUTE, 0, 0, &body)
+}
+
+/// The error of an `NLMSG_ERROR`.
+fn kernel_error(body: &[u8]) -> io::Error {
+    let code = body
+        .first_chunk()
+        .map_or(0, |code| i32::from_ne_bytes(*code));
+    io::Error::from_raw_os_error(code.saturating_neg())
+}
+
 /// Reads the messages of a datagram. Returns whether the dump has ended.
 fn read(datagram: &[u8], entries: &mut Vec<Entry>) -> io::Result<bool> {
     let mut rest = datagram;
@@ -97,12 +146,7 @@ fn read(datagram: &[u8], entries: &mut Vec<Entry>) -> io::Result<bool> {
         let body = &rest[HEADER..length];
         match i32::from(kind) {
             libc::NLMSG_DONE => return Ok(true),
-            libc::NLMSG_ERROR => {
-                let code = body
-                    .first_chunk()
-                    .map_or(0, |code| i32::from_ne_bytes(*code));
-                return Err(io::Error::from_raw_os_error(code.saturating_neg()));
-            }
+            libc::NLMSG_ERROR => return Err(kernel_error(body)),
             _ => entries.extend(entry(body)),
         }
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
@@ -126,19 +170,26 @@ fn entry(body: &[u8]) -> Option<Entry> {
         return None;
     }
     let (mut ip, mut mac) = (None, None);
-    let mut rest = body.get(NDMSG..)?;
-    while let Some(attribute) = rest.first_chunk::<4>() {
-        let length = usize::from(u16::from_ne_bytes([attribute[0], attribute[1]]));
-        let kind = u16::from_ne_bytes([attribute[2], attribute[3]]);
-        let value = rest.get(4..length)?;
+    for (kind, value) in attributes(body.get(NDMSG..)?) {
         match kind {
             NDA_DST => ip = address(value),
             NDA_LLADDR => mac = value.try_into().ok().map(Mac),
             _ => {}
         }
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     Some((ip?, mac.filter(|mac| mac.is_unicast())?))
+}
+
+/// The attributes of a message (`struct rtattr`): the type and the value of each.
+fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let attribute = rest.first_chunk::<4>()?;
+        let length = usize::from(u16::from_ne_bytes([attribute[0], attribute[1]]));
+        let kind = u16::from_ne_bytes([attribute[2], attribute[3]]);
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
 }
 
 fn address(value: &[u8]) -> Option<IpAddr> {
@@ -226,8 +277,11 @@ mod tests {
 
     #[test]
     fn the_table_of_this_host_is_read() {
-        entries(false).unwrap();
-        entries(true).unwrap();
+        let socket = NetlinkSocket::open().unwrap();
+        entries(&socket, false).unwrap();
+        entries(&socket, true).unwrap();
+        assert!(!is_routed(&socket, "127.0.0.1".parse().unwrap()).unwrap());
+        assert!(!is_routed(&socket, "::1".parse().unwrap()).unwrap());
         assert!(matches!(
             link_of("127.0.0.1".parse().unwrap()).unwrap(),
             SenderLink::Local { .. }

@@ -15,7 +15,7 @@ use crate::{
         watch::{ObservedSite, SiteWatch},
     },
     journal::SiteEvent,
-    model::List,
+    model::{List, PortRange},
     net::{
         http::{self, MachineListenerConfig, OperatorListenerConfig, Stop, tls::Tls},
         tftp,
@@ -122,7 +122,9 @@ impl Running {
         match listeners.tftp {
             Ok(server) => serve_tftp(server, tree, &tftp),
             Err(_) if wants_tftp => {
-                background.push(tokio::spawn(tftp_when_free(tree, tftp.clone())));
+                let ports = engine.started_with.tftp.ports.as_ref();
+                let ports = ports.map(|ports| ports.value);
+                background.push(tokio::spawn(tftp_when_free(tree, tftp.clone(), ports)));
             }
             Err(_) => {}
         }
@@ -257,12 +259,12 @@ fn serve_tftp(server: tftp::TftpServer, tree: Arc<TftpTree>, shared: &Tftp) {
 }
 
 /// Starts TFTP once its port is free.
-async fn tftp_when_free(tree: Arc<TftpTree>, handle: Tftp) {
+async fn tftp_when_free(tree: Arc<TftpTree>, handle: Tftp, ports: Option<PortRange>) {
     loop {
         tokio::time::sleep(TFTP_RETRY_INTERVAL).await;
         if let Ok(server) = sockets::tftp_by_default() {
             tracing::info!("TFTP: listening on port {}", tftp::PORT);
-            return serve_tftp(server, tree, &handle);
+            return serve_tftp(sockets::hide_transfers(server, ports), tree, &handle);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     io::Write,
     net::{SocketAddr, UdpSocket},
+    ops::RangeInclusive,
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -62,13 +63,16 @@ struct Service {
 }
 
 fn serve(size: usize) -> Service {
-    serve_at("127.0.0.1:0", size)
+    serve_at("127.0.0.1:0", size, None)
 }
 
-fn serve_at(address: &str, size: usize) -> Service {
+fn serve_at(address: &str, size: usize, ports: Option<RangeInclusive<u16>>) -> Service {
     let large: Vec<u8> = (0..size).map(|at| (at * 31 % 251) as u8).collect();
     let outcomes = Arc::new(Mutex::new(Vec::new()));
-    let server = TftpServer::bind(address.parse().unwrap()).unwrap();
+    let mut server = TftpServer::bind(address.parse().unwrap()).unwrap();
+    if let Some(ports) = ports {
+        server.hide_transfers(ports);
+    }
     let address = server.local_address().unwrap();
     let files = Files {
         large: large.clone(),
@@ -449,7 +453,7 @@ fn a_host_gets_blocks_only_if_its_own_nic_has_requested_them() {
         ip(&format!(
             "neighbour add {other} lladdr 02:00:00:00:00:66 dev near nud permanent"
         ));
-        let service = serve_at(&format!("{SERVER}:69"), 1_000_000);
+        let service = serve_at(&format!("{SERVER}:69"), 1_000_000, None);
         let plain = &b"\0\x01large\0octet\0"[..];
         let windowed = &b"\0\x01large\0octet\0blksize\x001468\0windowsize\x0016\0"[..];
         let ack = |block: u8| [0, 4, 0, block];
@@ -519,6 +523,64 @@ fn a_host_gets_blocks_only_if_its_own_nic_has_requested_them() {
             answers(&host, &format!("{routed}:2006"), &[plain; 8]),
             [first]
         );
+        drop(service);
+    });
+}
+
+/// A host behind a router, and its address.
+fn routed_host() -> (Host, &'static str) {
+    let host = Host::behind("near");
+    let routed = "198.51.100.7";
+    host.ip("address add 192.0.2.9/24 dev far");
+    host.ip("link set lo up");
+    host.ip(&format!("address add {routed}/32 dev lo"));
+    ip("route add 198.51.100.0/24 via 192.0.2.9");
+    (host, routed)
+}
+
+#[test]
+fn an_address_behind_a_router_is_served_at_a_port_that_another_host_does_not_have() {
+    let test =
+        "tftp::an_address_behind_a_router_is_served_at_a_port_that_another_host_does_not_have";
+    child::in_network_namespace(test, || {
+        let (host, routed) = routed_host();
+        let service = serve_at(&format!("{SERVER}:69"), 1_000_000, Some(50_000..=51_023));
+        // Acknowledgements to the port of requests, as a host sends them that does not see the answers. It has also claimed the
+        // address by ARP, so the kernel has a MAC of it, but sends what is for it to the router.
+        let windowed = &b"\0\x01large\0octet\0blksize\x001468\0windowsize\x0016\0"[..];
+        let acks: Vec<[u8; 4]> = (0..60).map(|block| [0, 4, 0, block]).collect();
+        let mut datagrams = vec![windowed];
+        datagrams.extend(acks.iter().map(|ack| &ack[..]));
+        let got = answers(&host, &format!("{routed}:2001"), &datagrams);
+        assert_eq!(got, ["0006 15"; 4]);
+        // Nor does a request there.
+        let at = |port: u16| format!("tftp://{SERVER}:{port}/large");
+        let fetched = |port: u16, options: &[&str]| {
+            let mut curl = host.program("curl");
+            curl.args(["--silent", "--interface", routed]);
+            curl.args(options).arg(at(port)).output().unwrap().stdout
+        };
+        assert!(fetched(50_000, &["--max-time", "1"]).is_empty());
+        // A client that sees them, also several at once.
+        thread::scope(|scope| {
+            let fetch = || fetched(69, &["--tftp-blksize", "1468"]);
+            let clients: Vec<_> = (0..8).map(|_| scope.spawn(fetch)).collect();
+            for client in clients {
+                assert!(client.join().unwrap() == service.large);
+            }
+        });
+        assert!(fetched(69, &["--tftp-no-options"]) == service.large);
+        let outcomes = service.outcomes(10);
+        let completed = |(_, outcome): &&(String, TransferOutcome)| {
+            matches!(
+                outcome,
+                TransferOutcome::Completed {
+                    bytes: 1_000_000,
+                    ..
+                }
+            )
+        };
+        assert_eq!(outcomes.iter().filter(completed).count(), 9, "{outcomes:?}");
         drop(service);
     });
 }

@@ -1,6 +1,8 @@
-//! The TFTP server: one port for requests and transfers, so that firewalls, NAT and containers need one rule.
+//! The TFTP server: one port for requests and transfers, so that firewalls, NAT and containers need one rule. Transfers of addresses
+//! that cannot be checked may have other ports, which another host does not have.
 
 mod socket;
+mod ports;
 mod origin;
 mod credit;
 mod transfers;

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +18,8 @@ use super::{
     FileRequest, TftpFiles, TftpRefusal,
     credit::Credits,
     origin::{Origin, Origins},
-    socket::{ReceivedPacket, TftpSocket},
+    ports::{Ports, ReceivedAt, wait},
+    socket::ReceivedPacket,
     transfers::{AcceptedRequest, Transfers},
 };
 use crate::boot::tftp::{
@@ -41,7 +43,7 @@ const ETHERNET_BLOCK: u16 = 1_468;
 /// A server that is bound and not started.
 #[derive(Debug)]
 pub struct TftpServer {
-    socket: TftpSocket,
+    ports: Ports,
     origins: Origins,
 }
 
@@ -54,13 +56,19 @@ pub struct TftpHandle {
 
 impl TftpServer {
     pub fn bind(address: SocketAddr) -> io::Result<TftpServer> {
-        let socket = TftpSocket::bind(address, TICK)?;
-        let origins = Origins::open(socket.local_address()?.port());
-        Ok(TftpServer { socket, origins })
+        let ports = Ports::bind(address, TICK)?;
+        let origins = Origins::open(ports.requests.local_address()?.port());
+        Ok(TftpServer { ports, origins })
+    }
+
+    /// A transfer to an address that cannot be checked gets a random one of these ports (RFC 1350 section 4), so that a host that does
+    /// not see its packets cannot acknowledge them.
+    pub fn hide_transfers(&mut self, ports: RangeInclusive<u16>) {
+        self.ports.hide(ports);
     }
 
     pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_address()
+        self.ports.requests.local_address()
     }
 
     /// Starts the server's thread.
@@ -69,7 +77,7 @@ impl TftpServer {
         let stopped = stop.clone();
         let thread = thread::Builder::new().name("tftp".into()).spawn(move || {
             let mut handler = TftpHandler {
-                socket: self.socket,
+                ports: self.ports,
                 origins: self.origins,
                 credits: Credits::default(),
                 files,
@@ -95,7 +103,7 @@ impl Drop for TftpHandle {
 }
 
 struct TftpHandler {
-    socket: TftpSocket,
+    ports: Ports,
     origins: Origins,
     credits: Credits,
     files: Arc<dyn TftpFiles>,
@@ -111,26 +119,52 @@ impl TftpHandler {
             if self.transfers.is_empty() {
                 self.wait_for_request();
             }
-            match self.socket.receive(&mut buffer) {
-                Ok(Some(received)) => self.on_packet(&buffer[..received.length], &received),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::error!("TFTP: cannot receive packets: {error}");
-                    thread::sleep(IDLE);
-                }
+            let received = if self.transfers.sockets().next().is_some() {
+                self.receive_at_all_sockets(&mut buffer)
+            } else {
+                self.receive(ReceivedAt::Requests, &mut buffer)
+            };
+            if let Err(error) = received {
+                tracing::error!("TFTP: cannot receive packets: {error}");
+                thread::sleep(IDLE);
             }
             let now = self.now();
             if now - last_tick >= TICK {
                 last_tick = now;
-                self.transfers.tick(&self.socket, now);
+                self.transfers.tick(&self.ports.requests, now);
             }
         }
+    }
+
+    /// Handles a packet of each socket that has one.
+    fn receive_at_all_sockets(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        let transfers = self.transfers.sockets();
+        let transfers = transfers.map(|(from, socket)| (ReceivedAt::Transfer(from), socket.fd()));
+        let requests = (ReceivedAt::Requests, self.ports.requests.fd());
+        for at in wait(std::iter::once(requests).chain(transfers), TICK)? {
+            self.receive(at, buffer)?;
+        }
+        Ok(())
+    }
+
+    /// Handles a packet that this socket receives.
+    fn receive(&mut self, at: ReceivedAt, buffer: &mut [u8]) -> io::Result<()> {
+        let socket = match at {
+            ReceivedAt::Requests => Some(&self.ports.requests),
+            // It may have ended by another packet.
+            ReceivedAt::Transfer(client) => self.transfers.socket(client),
+        };
+        let received = socket.map_or(Ok(None), |socket| socket.receive(buffer))?;
+        if let Some(received) = received {
+            self.on_packet(&buffer[..received.length], &received, at);
+        }
+        Ok(())
     }
 
     /// Waits for a packet, or until the stop flag is to be checked.
     fn wait_for_request(&self) {
         let wait = PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::ZERO);
-        let mut fds = [PollFd::new(self.socket.fd(), PollFlags::POLLIN)];
+        let mut fds = [PollFd::new(self.ports.requests.fd(), PollFlags::POLLIN)];
         if let Err(error) = poll(&mut fds, wait)
             && error != nix::errno::Errno::EINTR
         {
@@ -143,10 +177,19 @@ impl TftpHandler {
         self.started.elapsed()
     }
 
-    fn on_packet(&mut self, bytes: &[u8], received: &ReceivedPacket) {
+    fn on_packet(&mut self, bytes: &[u8], received: &ReceivedPacket, at: ReceivedAt) {
         let (from, now) = (received.from, self.now());
+        let packet = ClientPacket::decode(bytes);
+        let is_expected = match packet {
+            // Else it is late, or of another host that does not have the port.
+            Ok(ClientPacket::Ack(_) | ClientPacket::Error { .. }) => self.transfers.is_at(from, at),
+            _ => at == ReceivedAt::Requests,
+        };
+        if !is_expected {
+            return;
+        }
         let is_short = bytes.len() < MIN_REQUEST;
-        match ClientPacket::decode(bytes) {
+        match packet {
             Ok(ClientPacket::Read(request)) => self.on_request(&request, received, now),
             Ok(ClientPacket::Write) | Err(TftpDecodeError::Mode | TftpDecodeError::Request)
                 if is_short => {}
@@ -159,15 +202,16 @@ impl TftpHandler {
             }
             Ok(ClientPacket::Ack(block)) => {
                 self.transfers.check_origin(from);
-                // An acknowledgement without a transfer is late; it gets no reply.
-                self.transfers.step(&self.socket, from, now, |transfer| {
-                    transfer.on_ack(block, now)
-                });
+                self.transfers
+                    .step(&self.ports.requests, from, now, |transfer| {
+                        transfer.on_ack(block, now)
+                    });
             }
             Ok(ClientPacket::Error { code, text }) => {
-                self.transfers.step(&self.socket, from, now, |transfer| {
-                    transfer.on_error(code, text)
-                });
+                self.transfers
+                    .step(&self.ports.requests, from, now, |transfer| {
+                        transfer.on_error(code, text)
+                    });
             }
             Err(TftpDecodeError::Mode) => {
                 self.refuse(
@@ -213,9 +257,10 @@ impl TftpHandler {
             return;
         }
         if self.transfers.is_repeated(from, name.as_str()) {
-            self.transfers.step(&self.socket, from, now, |transfer| {
-                transfer.on_repeated_request(now)
-            });
+            self.transfers
+                .step(&self.ports.requests, from, now, |transfer| {
+                    transfer.on_repeated_request(now)
+                });
             return;
         }
         if !self.transfers.has_room(from) {
@@ -246,6 +291,21 @@ impl TftpHandler {
                 return self.refuse(received, ErrorCode::NotDefined, &text);
             }
         };
+        let socket = match origin {
+            Origin::Claimed => self.ports.hidden(),
+            _ => Ok(None),
+        };
+        let socket = match socket {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!("TFTP: no port for {}: {error}", peer(from));
+                return self.refuse(
+                    received,
+                    ErrorCode::NotDefined,
+                    "no port is free, try again later",
+                );
+            }
+        };
         let max_block = if file_request.peer.ip().is_loopback() {
             MAX_BLOCK
         } else {
@@ -255,6 +315,7 @@ impl TftpHandler {
             name: file_request.name,
             options: options.negotiate(file.content.length(), max_block),
             file,
+            socket,
             local: received.local,
             is_first_sent_once: is_plain,
             unresolved: match origin {
@@ -262,7 +323,8 @@ impl TftpHandler {
                 _ => None,
             },
         };
-        self.transfers.start(&self.socket, from, accepted, now);
+        self.transfers
+            .start(&self.ports.requests, from, accepted, now);
     }
 
     /// Whether the first block may be sent to an address that may be forged.
@@ -278,13 +340,15 @@ impl TftpHandler {
     fn resolve_again(&self, received: &ReceivedPacket) {
         let discard = SocketAddr::new(received.from.ip(), DISCARD);
         let local = received.local.as_ref();
-        self.socket.send(&[0], 1, discard, local);
+        self.ports.requests.send(&[0], 1, discard, local);
     }
 
     fn refuse(&self, received: &ReceivedPacket, code: ErrorCode, text: &str) {
         let bytes = encode_error(code, text);
         let local = received.local.as_ref();
-        self.socket.send(&bytes, bytes.len(), received.from, local);
+        self.ports
+            .requests
+            .send(&bytes, bytes.len(), received.from, local);
     }
 }
 

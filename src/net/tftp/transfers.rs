@@ -10,6 +10,7 @@ use std::{
 use super::{
     FileContent, OpenedFile, OutcomeCallback, TransferOutcome,
     origin::{Origin, origin},
+    ports::ReceivedAt,
     socket::{LocalAddress, TftpSocket},
 };
 use crate::{
@@ -49,6 +50,8 @@ struct ActiveTransfer {
     options: NegotiatedOptions,
     content: FileContent,
     on_end: OutcomeCallback,
+    /// The socket of the transfer, if it has one of its own.
+    socket: Option<TftpSocket>,
     local: Option<LocalAddress>,
     /// The MACs that sent the request, if the kernel had none of its address yet.
     unresolved: Option<Vec<Mac>>,
@@ -62,6 +65,8 @@ pub(super) struct AcceptedRequest {
     pub(super) name: String,
     pub(super) options: NegotiatedOptions,
     pub(super) file: OpenedFile,
+    /// The socket of the transfer; none: that of requests.
+    pub(super) socket: Option<TftpSocket>,
     pub(super) local: Option<LocalAddress>,
     /// Whether the first packet is not retransmitted.
     pub(super) is_first_sent_once: bool,
@@ -72,6 +77,25 @@ pub(super) struct AcceptedRequest {
 impl Transfers {
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    /// Whether a packet from this client belongs to its transfer: it came to the socket of the transfer.
+    pub(super) fn is_at(&self, from: SocketAddr, at: ReceivedAt) -> bool {
+        let active = self.all.get(&from);
+        active.is_some_and(|active| match at {
+            ReceivedAt::Requests => active.socket.is_none(),
+            ReceivedAt::Transfer(client) => client == from,
+        })
+    }
+
+    /// The sockets of transfers, each with its client.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = (SocketAddr, &TftpSocket)> {
+        let all = self.all.iter();
+        all.filter_map(|(from, active)| Some((*from, active.socket.as_ref()?)))
+    }
+
+    pub(super) fn socket(&self, client: SocketAddr) -> Option<&TftpSocket> {
+        self.all.get(&client)?.socket.as_ref()
     }
 
     /// Whether one more transfer from this address is allowed.
@@ -110,6 +134,7 @@ impl Transfers {
             options: accepted.options,
             content: accepted.file.content,
             on_end: accepted.file.on_end,
+            socket: accepted.socket,
             local: accepted.local,
             unresolved: accepted.unresolved,
             started: now,
@@ -178,6 +203,7 @@ impl Transfers {
             TransferStep::Oack => {
                 if let Some(active) = self.all.get(&from) {
                     let bytes = encode_oack(&active.options);
+                    let socket = active.socket.as_ref().unwrap_or(socket);
                     socket.send(&bytes, bytes.len(), from, active.local.as_ref());
                 }
             }
@@ -256,6 +282,7 @@ impl Transfers {
             self.packets.extend(&bytes[at..bytes.len().min(at + block)]);
         }
         let local = active.local.as_ref();
+        let socket = active.socket.as_ref().unwrap_or(socket);
         socket.send(&self.packets, block + DATA_HEADER, from, local);
         if blocks.first == blocks.last {
             active.read_ahead(end);

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 
 use crate::{
-    model::ServerConfig,
+    model::{PortRange, ServerConfig},
     net::{
         http::{self, Advertise, Guard, Limits, Listener, tls::Tls},
         ports, tftp,
@@ -139,24 +139,38 @@ fn open_tftp(config: &ServerConfig) -> anyhow::Result<Result<tftp::TftpServer, S
     if !config.tftp.effective().enabled {
         return Ok(Err("disabled by `tftp.enabled`".into()));
     }
+    let range = config.tftp.ports.as_ref().map(|ports| ports.value);
     if let Some(listen) = &config.tftp.listen {
         let address = address_of(&listen.value, tftp::PORT)?;
         let server = tftp::TftpServer::bind(address)
             .with_context(|| format!("cannot listen on {address} for TFTP"))?;
-        return Ok(Ok(server));
+        return Ok(Ok(hide_transfers(server, range)));
     }
-    Ok(
-        tftp_by_default().map_err(|error| match ports::udp_port_owner(tftp::PORT) {
-            Some(owner) => format!(
-                "port {} is in use by {owner}; binding is retried every 10 s",
-                tftp::PORT
-            ),
-            None => format!(
-                "cannot bind port {}: {error}; binding is retried every 10 s",
-                tftp::PORT
-            ),
-        }),
-    )
+    let error = match tftp_by_default() {
+        Ok(server) => return Ok(Ok(hide_transfers(server, range))),
+        Err(error) => error,
+    };
+    Ok(Err(match ports::udp_port_owner(tftp::PORT) {
+        Some(owner) => format!(
+            "port {} is in use by {owner}; binding is retried every 10 s",
+            tftp::PORT
+        ),
+        None => format!(
+            "cannot bind port {}: {error}; binding is retried every 10 s",
+            tftp::PORT
+        ),
+    }))
+}
+
+/// Sets the ports of transfers, if the site has them.
+pub(crate) fn hide_transfers(
+    mut server: tftp::TftpServer,
+    range: Option<PortRange>,
+) -> tftp::TftpServer {
+    if let Some(range) = range {
+        server.hide_transfers(range.ports());
+    }
+    server
 }
 
 /// Binds the standard TFTP port, for IPv6 and IPv4, or only for IPv4 if there is no IPv6.

@@ -5,7 +5,7 @@ import select
 import socket
 import time
 
-from lab import MACS, PORT, ROUTED, SERVER, SERVER_MAC, VICTIM, As, frame, packet_socket
+from lab import MACS, PORT, ROUTED, SERVER, SERVER_MAC, TRANSFER_PORTS, VICTIM, As, frame, packet_socket
 
 MAX_AMPLIFICATION = 5
 
@@ -21,8 +21,9 @@ PATIENCE = 2.3
 class Forged:
     """Requests in the name of one port of the victim."""
 
-    def __init__(self, name, source, packets, bound):
-        self.name, self.packets, self.bound = name, packets, bound
+    def __init__(self, name, source, packets):
+        """`packets` are pairs of a port of the server and a payload."""
+        self.name, self.packets = name, packets
         self.source = (source, random.randrange(20_000, 60_000))
         self.received = 0
         with As("victim"):
@@ -31,8 +32,8 @@ class Forged:
             self.socket.bind(self.source)
 
     def send(self, raw):
-        for payload in self.packets:
-            raw.send(frame(SERVER_MAC, MACS["attacker"], self.source, (SERVER, 69), payload))
+        for port, payload in self.packets:
+            raw.send(frame(SERVER_MAC, MACS["attacker"], self.source, (SERVER, port), payload))
             time.sleep(0.001)
 
     def receive(self):
@@ -40,7 +41,7 @@ class Forged:
 
     def amplification(self):
         """The bytes of TFTP that the source address got for each byte that the attacker sent."""
-        return self.received / sum(len(payload) for payload in self.packets)
+        return self.received / sum(len(payload) for _, payload in self.packets)
 
 
 def run(rows):
@@ -50,13 +51,15 @@ def run(rows):
         known = socket.create_connection((SERVER, PORT), 2)
     forged = []
     for name, source in [("a host on the link", VICTIM), ("a host behind a router", ROUTED)]:
-        # Behind a router nothing shows who acknowledges: that is in the manual.
-        bound = MAX_AMPLIFICATION if source == VICTIM else None
+        plain, with_options = (69, PLAIN), (69, WITH_OPTIONS)
+        acknowledgements = [(69, one) for one in ACKNOWLEDGEMENTS]
+        guesses = [(port, ACKNOWLEDGEMENTS[0]) for port in TRANSFER_PORTS]
         forged += [
-            Forged(f"TFTP for {name}, one request", source, [PLAIN], MAX_AMPLIFICATION),
-            Forged(f"TFTP for {name}, six requests", source, [PLAIN] * 6, MAX_AMPLIFICATION),
-            Forged(f"TFTP for {name}, options", source, [WITH_OPTIONS], MAX_AMPLIFICATION),
-            Forged(f"TFTP for {name}, 300 acknowledgements", source, [WITH_OPTIONS, *ACKNOWLEDGEMENTS], bound),
+            Forged(f"TFTP for {name}, one request", source, [plain]),
+            Forged(f"TFTP for {name}, six requests", source, [plain] * 6),
+            Forged(f"TFTP for {name}, options", source, [with_options]),
+            Forged(f"TFTP for {name}, 300 acknowledgements", source, [with_options, *acknowledgements]),
+            Forged(f"TFTP for {name}, 1,024 guessed ports", source, [with_options, *guesses]),
         ]
     for one in forged:
         one.send(raw)
@@ -66,6 +69,6 @@ def run(rows):
         for ready in select.select(by_socket, [], [], 0.05)[0]:
             by_socket[ready].receive()
     for one in forged:
-        rows.add(f"{one.name}: bytes for a byte", one.amplification(), one.bound, "{:.1f}")
+        rows.add(f"{one.name}: bytes for a byte", one.amplification(), MAX_AMPLIFICATION, "{:.1f}")
         one.socket.close()
     known.close()

@@ -18,6 +18,8 @@ ATTACKER = "10.77.0.66"
 VICTIM = "10.77.0.50"
 # Behind the victim, which is a router.
 ROUTED = "10.78.0.5"
+# The ports of transfers to hosts behind a router.
+TRANSFER_PORTS = range(50_000, 51_024)
 # Interfaces of the attacker with a MAC of their own: each can be a confirmed undeclared machine.
 OWN = 16
 # More addresses of the attacker: the server limits the connections of one.
@@ -40,6 +42,7 @@ listen = "{SERVER}:{PORT}"
 listen = "127.0.0.1:{OPERATORS}"
 [tftp]
 listen = "{SERVER}:69"
+ports = "{TRANSFER_PORTS[0]}-{TRANSFER_PORTS[-1]}"
 [paths]
 state = "../state"
 repos = "../files"
