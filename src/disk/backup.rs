@@ -208,6 +208,11 @@ fn unpack_into(path: &Path, into: &Path) -> Result<BackupHeader, BackupError> {
     }
     let header = header.ok_or(BackupError::NotABackup)?;
     let sums = sums.ok_or(BackupError::CutShort)?;
+    // The checksum and the length of gzip are at its end.
+    io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => BackupError::CutShort,
+        _ => BackupError::Damaged(error.to_string()),
+    })?;
     let lines = found.iter().map(|(name, sum)| format!("{sum}  {name}\n"));
     let (mut expected, mut actual): (Vec<&str>, Vec<String>) =
         (sums.split_inclusive('\n').collect(), lines.collect());
@@ -373,8 +378,9 @@ mod tests {
         let part = dir.path().join("part");
         let into = dir.path().join("new");
         let step = whole.len() / 200 + 1;
-        // The last eight bytes are the checksum and the length of gzip: without them all of the archive is there.
-        for length in (0..whole.len() - 8).step_by(step) {
+        // The last bytes are zeros at the end of the archive, and the checksum and the length of gzip.
+        let near_the_end = whole.len() - 40..whole.len();
+        for length in (0..whole.len()).step_by(step).chain(near_the_end) {
             fs::write(&part, &whole[..length]).unwrap();
             let error = unpack(&part, &into).unwrap_err();
             assert!(

@@ -37,7 +37,7 @@ fn lines(list: &[(&str, &[u8])]) -> Vec<String> {
 
 #[test]
 fn each_error_has_its_own_report() {
-    let cases: [(&str, &str, &str); 15] = [
+    let cases: [(&str, &str, &str); 16] = [
         (
             "policies.d/a.toml",
             "[node.a]\nhostnme = \"x\"\n",
@@ -246,6 +246,17 @@ error: `max` is too small
   |       ^^^^^
   |
   = help: set at least `16MiB`
+"#,
+        ),
+        (
+            "bootwright.toml",
+            "[tftp]\nports = \"50000-50255\"\n",
+            r#"
+error: `50000-50255` has 256 ports, which can be guessed: expected at least 1024
+ --> bootwright.toml:2:9
+  |
+2 | ports = "50000-50255"
+  |         ^^^^^^^^^^^^^
 "#,
         ),
     ];
