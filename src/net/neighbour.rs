@@ -30,19 +30,16 @@ const UNKNOWN_STATES: u16 = 0x01 | 0x20;
 /// The kernel sends at most 32 KiB in one datagram of a dump.
 const MAX_DATAGRAM: usize = 64 << 10;
 
+/// The size of the buffer for one route, which takes some 100 bytes.
+const MAX_ROUTE: usize = 4 << 10;
+
 /// An entry of the table.
 type Entry = (IpAddr, Mac);
 
-/// Returns what the table has about an address, if it is on a local link.
+/// Returns what the table has about an address.
 pub fn link_of(ip: IpAddr) -> io::Result<SenderLink> {
     let ip = ip.to_canonical();
-    let socket = NetlinkSocket::open()?;
-    let entries = entries(&socket, ip.is_ipv6())?;
-    let mut macs = macs_of(&entries, ip);
-    // An entry is only what some host on a link has claimed by ARP. What is sent to the address goes to its router.
-    if !macs.is_empty() && is_global(ip) && is_routed(&socket, ip)? {
-        macs = SmallSet::default();
-    }
+    let (entries, macs) = lookup(ip)?;
     let Some(first) = macs.first() else {
         return Ok(match interfaces::is_connected(ip)? {
             true => SenderLink::Local { macs, others: 0 },
@@ -58,10 +55,23 @@ pub fn link_of(ip: IpAddr) -> io::Result<SenderLink> {
 
 /// Returns the MACs of an address: several when it is on several interfaces.
 pub fn macs_at(ip: IpAddr) -> io::Result<SmallSet<Mac>> {
-    let ip = ip.to_canonical();
-    Ok(macs_of(
-        &entries(&NetlinkSocket::open()?, ip.is_ipv6())?,
-        ip,
+    Ok(lookup(ip.to_canonical())?.1)
+}
+
+/// Returns the table, and the MACs of an address in it. An entry is only what some host on a link has claimed by ARP: an address has
+/// none if what is sent to it goes to a router.
+fn lookup(ip: IpAddr) -> io::Result<(Vec<Entry>, SmallSet<Mac>)> {
+    let socket = NetlinkSocket::open()?;
+    let entries = entries(&socket, ip.is_ipv6())?;
+    let macs = macs_of(&entries, ip);
+    let is_claimed = !macs.is_empty() && is_global(ip) && is_routed(&socket, ip)?;
+    Ok((
+        entries,
+        if is_claimed {
+            SmallSet::default()
+        } else {
+            macs
+        },
     ))
 }
 
@@ -102,10 +112,9 @@ fn request(is_v6: bool) -> Vec<u8> {
 /// Returns whether packets to an address are sent to a router.
 fn is_routed(socket: &NetlinkSocket, ip: IpAddr) -> io::Result<bool> {
     socket.send(&route_request(ip))?;
-    let mut datagram = vec![0; MAX_DATAGRAM];
+    let mut datagram = [0; MAX_ROUTE];
     let length = socket.receive(&mut datagram)?;
-    let datagram = &datagram[..length];
-    let Some((length, kind)) = header(datagram) else {
+    let Some((length, kind)) = header(&datagram[..length]) else {
         return Err(io::ErrorKind::InvalidData.into());
     };
     let body = &datagram[HEADER..length];
