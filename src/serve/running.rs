@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::RangeInclusive,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -15,7 +16,7 @@ use crate::{
         watch::{ObservedSite, SiteWatch},
     },
     journal::SiteEvent,
-    model::{List, PortRange},
+    model::List,
     net::{
         http::{self, MachineListenerConfig, OperatorListenerConfig, Stop, tls::Tls},
         tftp,
@@ -122,8 +123,7 @@ impl Running {
         match listeners.tftp {
             Ok(server) => serve_tftp(server, tree, &tftp),
             Err(_) if wants_tftp => {
-                let ports = engine.started_with.tftp.ports.as_ref();
-                let ports = ports.map(|ports| ports.value);
+                let ports = sockets::tftp_ports(&engine.started_with);
                 background.push(tokio::spawn(tftp_when_free(tree, tftp.clone(), ports)));
             }
             Err(_) => {}
@@ -259,12 +259,12 @@ fn serve_tftp(server: tftp::TftpServer, tree: Arc<TftpTree>, shared: &Tftp) {
 }
 
 /// Starts TFTP once its port is free.
-async fn tftp_when_free(tree: Arc<TftpTree>, handle: Tftp, ports: Option<PortRange>) {
+async fn tftp_when_free(tree: Arc<TftpTree>, handle: Tftp, ports: Option<RangeInclusive<u16>>) {
     loop {
         tokio::time::sleep(TFTP_RETRY_INTERVAL).await;
-        if let Ok(server) = sockets::tftp_by_default() {
+        if let Ok(server) = sockets::tftp_by_default(ports.clone()) {
             tracing::info!("TFTP: listening on port {}", tftp::PORT);
-            return serve_tftp(sockets::hide_transfers(server, ports), tree, &handle);
+            return serve_tftp(server, tree, &handle);
         }
     }
 }

@@ -4,13 +4,16 @@ use std::{
     io::Write,
     net::{SocketAddr, UdpSocket},
     ops::RangeInclusive,
+    process::Command,
     sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
 
 use bootwright::{
+    control::SenderLink,
     disk::repo::Blob,
+    net::neighbour,
     net::tftp::{
         FileContent, FileRequest, OpenedFile, OutcomeCallback, TftpFiles, TftpHandle, TftpRefusal,
         TftpServer, TransferOutcome,
@@ -21,9 +24,14 @@ use crate::support::{
     child,
     client::until,
     namespace::{Host, ip},
+    needs::needs,
     program::SERVER,
     udp::hex,
 };
+
+/// The addresses of [`routed_host`].
+const NEAR: &str = "192.0.2.9";
+const ROUTED: &str = "198.51.100.7";
 
 /// Files by name. The outcome of each transfer is recorded.
 struct Files {
@@ -69,10 +77,7 @@ fn serve(size: usize) -> Service {
 fn serve_at(address: &str, size: usize, ports: Option<RangeInclusive<u16>>) -> Service {
     let large: Vec<u8> = (0..size).map(|at| (at * 31 % 251) as u8).collect();
     let outcomes = Arc::new(Mutex::new(Vec::new()));
-    let mut server = TftpServer::bind(address.parse().unwrap()).unwrap();
-    if let Some(ports) = ports {
-        server.hide_transfers(ports);
-    }
+    let server = TftpServer::bind(address.parse().unwrap(), ports).unwrap();
     let address = server.local_address().unwrap();
     let files = Files {
         large: large.clone(),
@@ -437,18 +442,23 @@ fn answers(host: &Host, from: &str, datagrams: &[&[u8]]) -> Vec<String> {
     printed.lines().map(str::to_owned).collect()
 }
 
+/// Another host at [`NEAR`] that also has an address behind it, as a router.
+fn routed_host() -> Host {
+    let host = Host::behind("near");
+    host.ip(&format!("address add {NEAR}/24 dev far"));
+    host.ip("link set lo up");
+    host.ip(&format!("address add {ROUTED}/32 dev lo"));
+    ip(&format!("route add 198.51.100.0/24 via {NEAR}"));
+    host
+}
+
 #[test]
 fn a_host_gets_blocks_only_if_its_own_nic_has_requested_them() {
     let test = "tftp::a_host_gets_blocks_only_if_its_own_nic_has_requested_them";
     child::in_network_namespace(test, || {
-        let host = Host::behind("near");
-        let (own, other, routed) = ("192.0.2.9", "192.0.2.66", "198.51.100.7");
-        for address in [own, other] {
-            host.ip(&format!("address add {address}/24 dev far"));
-        }
-        host.ip("link set lo up");
-        host.ip(&format!("address add {routed}/32 dev lo"));
-        ip(&format!("route add 198.51.100.0/24 via {own}"));
+        let host = routed_host();
+        let (own, other, routed) = (NEAR, "192.0.2.66", ROUTED);
+        host.ip(&format!("address add {other}/24 dev far"));
         // Another host has this address.
         ip(&format!(
             "neighbour add {other} lladdr 02:00:00:00:00:66 dev near nud permanent"
@@ -527,23 +537,13 @@ fn a_host_gets_blocks_only_if_its_own_nic_has_requested_them() {
     });
 }
 
-/// A host behind a router, and its address.
-fn routed_host() -> (Host, &'static str) {
-    let host = Host::behind("near");
-    let routed = "198.51.100.7";
-    host.ip("address add 192.0.2.9/24 dev far");
-    host.ip("link set lo up");
-    host.ip(&format!("address add {routed}/32 dev lo"));
-    ip("route add 198.51.100.0/24 via 192.0.2.9");
-    (host, routed)
-}
-
 #[test]
 fn an_address_behind_a_router_is_served_at_a_port_that_another_host_does_not_have() {
+    needs!("curl");
     let test =
         "tftp::an_address_behind_a_router_is_served_at_a_port_that_another_host_does_not_have";
     child::in_network_namespace(test, || {
-        let (host, routed) = routed_host();
+        let (host, routed) = (routed_host(), ROUTED);
         let service = serve_at(&format!("{SERVER}:69"), 1_000_000, Some(50_000..=51_023));
         // Acknowledgements to the port of requests, as a host sends them that does not see the answers. It has also claimed the
         // address by ARP, so the kernel has a MAC of it, but sends what is for it to the router.
@@ -553,6 +553,17 @@ fn an_address_behind_a_router_is_served_at_a_port_that_another_host_does_not_hav
         datagrams.extend(acks.iter().map(|ack| &ack[..]));
         let got = answers(&host, &format!("{routed}:2001"), &datagrams);
         assert_eq!(got, ["0006 15"; 4]);
+        let table = Command::new("ip")
+            .args(["neighbour", "show", "to", routed])
+            .output();
+        let table = String::from_utf8(table.unwrap().stdout).unwrap();
+        assert!(
+            table.contains("lladdr"),
+            "it has not claimed the address: {table}"
+        );
+        let address = routed.parse().unwrap();
+        assert_eq!(neighbour::link_of(address).unwrap(), SenderLink::Routed);
+        assert!(neighbour::macs_at(address).unwrap().is_empty());
         // Nor does a request there.
         let at = |port: u16| format!("tftp://{SERVER}:{port}/large");
         let fetched = |port: u16, options: &[&str]| {
@@ -569,8 +580,7 @@ fn an_address_behind_a_router_is_served_at_a_port_that_another_host_does_not_hav
                 assert!(client.join().unwrap() == service.large);
             }
         });
-        assert!(fetched(69, &["--tftp-no-options"]) == service.large);
-        let outcomes = service.outcomes(10);
+        let outcomes = service.outcomes(9);
         let completed = |(_, outcome): &&(String, TransferOutcome)| {
             matches!(
                 outcome,
@@ -580,7 +590,20 @@ fn an_address_behind_a_router_is_served_at_a_port_that_another_host_does_not_hav
                 }
             )
         };
-        assert_eq!(outcomes.iter().filter(completed).count(), 9, "{outcomes:?}");
+        assert_eq!(outcomes.iter().filter(completed).count(), 8, "{outcomes:?}");
         drop(service);
+        // No port is free.
+        let used = UdpSocket::bind(format!("{SERVER}:50000")).unwrap();
+        let service = serve_at(&format!("{SERVER}:69"), 1_000_000, Some(50_000..=50_000));
+        let refusal = format!("0005 {}", 4 + "no port is free, try again later".len() + 1);
+        let got = answers(&host, &format!("{routed}:2002"), &[windowed]);
+        assert_eq!(got, [refusal]);
+        let (_, outcome) = &service.outcomes(1)[0];
+        let is_named = |reason: &str| reason.starts_with("no port of `ports` can be bound: ");
+        assert!(
+            matches!(outcome, TransferOutcome::Failed { reason, .. } if is_named(reason)),
+            "{outcome:?}"
+        );
+        drop((used, service));
     });
 }

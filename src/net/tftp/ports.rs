@@ -1,5 +1,5 @@
-//! The server's sockets: the one of requests, and those of transfers to addresses that cannot be checked. Each of these has a random
-//! port, so that a host that does not see its packets has to guess where to acknowledge them.
+//! Transfers to addresses that cannot be checked have a socket each, with a random port: a host that does not see the packets of a
+//! transfer has to guess where to acknowledge them.
 
 use std::{io, net::SocketAddr, ops::RangeInclusive, os::fd::BorrowedFd, time::Duration};
 
@@ -11,56 +11,33 @@ use nix::{
 use super::socket::TftpSocket;
 
 /// How many random ports are tried for a transfer. Others may be in use.
-const TRIES: u32 = 32;
-
-/// The socket of requests, and the ports of hidden transfers.
-#[derive(Debug)]
-pub(super) struct Ports {
-    pub(super) requests: TftpSocket,
-    hidden: Option<RangeInclusive<u16>>,
-    timeout: Duration,
-}
+const MAX_TRIES: u32 = 32;
 
 /// The socket that has received a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReceivedAt {
     Requests,
-    /// That of the hidden transfer of this client.
+    /// That of this client's transfer.
     Transfer(SocketAddr),
 }
 
-impl Ports {
-    /// Binds the port of requests. Receiving waits at most `timeout`.
-    pub(super) fn bind(address: SocketAddr, timeout: Duration) -> io::Result<Ports> {
-        Ok(Ports {
-            requests: TftpSocket::bind(address, timeout)?,
-            hidden: None,
-            timeout,
-        })
-    }
-
-    pub(super) fn hide(&mut self, ports: RangeInclusive<u16>) {
-        self.hidden = Some(ports);
-    }
-
-    /// Binds a random port for a transfer; none if there are no such ports.
-    pub(super) fn hidden(&self) -> io::Result<Option<TftpSocket>> {
-        let Some(ports) = &self.hidden else {
-            return Ok(None);
-        };
-        let mut address = self.requests.local_address()?;
-        let mut tries = 1;
-        loop {
-            let mut random = [0; 8];
-            getrandom::fill(&mut random).map_err(io::Error::other)?;
-            let offset = u64::from_ne_bytes(random) % ports.len() as u64;
-            address.set_port(ports.start() + offset as u16);
-            match TftpSocket::bind(address, self.timeout) {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < TRIES => {
-                    tries += 1;
-                }
-                bound => return bound.map(Some),
+/// Binds a random one of these ports. Receiving waits at most `timeout`.
+pub(super) fn bind_random(
+    ports: &RangeInclusive<u16>,
+    mut address: SocketAddr,
+    timeout: Duration,
+) -> io::Result<TftpSocket> {
+    let mut tries = 1;
+    loop {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let offset = u64::from_ne_bytes(random) % ports.len() as u64;
+        address.set_port(ports.start() + offset as u16);
+        match TftpSocket::bind(address, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < MAX_TRIES => {
+                tries += 1;
             }
+            bound => return bound,
         }
     }
 }

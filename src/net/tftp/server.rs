@@ -12,14 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
 use super::{
-    FileRequest, TftpFiles, TftpRefusal,
+    FileRequest, TftpFiles, TftpRefusal, TransferOutcome,
     credit::Credits,
     origin::{Origin, Origins},
-    ports::{Ports, ReceivedAt, wait},
-    socket::ReceivedPacket,
+    ports::{ReceivedAt, bind_random, wait},
+    socket::{ReceivedPacket, TftpSocket},
     transfers::{AcceptedRequest, Transfers},
 };
 use crate::boot::tftp::{
@@ -43,7 +41,8 @@ const ETHERNET_BLOCK: u16 = 1_468;
 /// A server that is bound and not started.
 #[derive(Debug)]
 pub struct TftpServer {
-    ports: Ports,
+    socket: TftpSocket,
+    ports: Option<RangeInclusive<u16>>,
     origins: Origins,
 }
 
@@ -55,20 +54,20 @@ pub struct TftpHandle {
 }
 
 impl TftpServer {
-    pub fn bind(address: SocketAddr) -> io::Result<TftpServer> {
-        let ports = Ports::bind(address, TICK)?;
-        let origins = Origins::open(ports.requests.local_address()?.port());
-        Ok(TftpServer { ports, origins })
-    }
-
-    /// A transfer to an address that cannot be checked gets a random one of these ports (RFC 1350 section 4), so that a host that does
-    /// not see its packets cannot acknowledge them.
-    pub fn hide_transfers(&mut self, ports: RangeInclusive<u16>) {
-        self.ports.hide(ports);
+    /// Binds the port of requests. A transfer to an address that cannot be checked gets a random one of `ports` (RFC 1350 section 4),
+    /// so that a host that does not see its packets cannot acknowledge them.
+    pub fn bind(address: SocketAddr, ports: Option<RangeInclusive<u16>>) -> io::Result<TftpServer> {
+        let socket = TftpSocket::bind(address, TICK)?;
+        let origins = Origins::open(socket.local_address()?.port());
+        Ok(TftpServer {
+            socket,
+            ports,
+            origins,
+        })
     }
 
     pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.ports.requests.local_address()
+        self.socket.local_address()
     }
 
     /// Starts the server's thread.
@@ -77,6 +76,7 @@ impl TftpServer {
         let stopped = stop.clone();
         let thread = thread::Builder::new().name("tftp".into()).spawn(move || {
             let mut handler = TftpHandler {
+                socket: self.socket,
                 ports: self.ports,
                 origins: self.origins,
                 credits: Credits::default(),
@@ -103,7 +103,9 @@ impl Drop for TftpHandle {
 }
 
 struct TftpHandler {
-    ports: Ports,
+    /// The one of requests, and of most transfers.
+    socket: TftpSocket,
+    ports: Option<RangeInclusive<u16>>,
     origins: Origins,
     credits: Credits,
     files: Arc<dyn TftpFiles>,
@@ -116,31 +118,28 @@ impl TftpHandler {
         let mut buffer = [0; MAX_REQUEST];
         let mut last_tick = self.now();
         while !stop.load(Ordering::Relaxed) {
-            if self.transfers.is_empty() {
-                self.wait_for_request();
-            }
-            let received = if self.transfers.sockets().next().is_some() {
-                self.receive_at_all_sockets(&mut buffer)
-            } else {
-                self.receive(ReceivedAt::Requests, &mut buffer)
-            };
-            if let Err(error) = received {
+            if let Err(error) = self.receive_next(&mut buffer) {
                 tracing::error!("TFTP: cannot receive packets: {error}");
                 thread::sleep(IDLE);
             }
             let now = self.now();
             if now - last_tick >= TICK {
                 last_tick = now;
-                self.transfers.tick(&self.ports.requests, now);
+                self.transfers.tick(&self.socket, now);
             }
         }
     }
 
-    /// Handles a packet of each socket that has one.
-    fn receive_at_all_sockets(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+    /// Waits for packets, or until the stop flag or timeouts are to be checked, and handles them.
+    fn receive_next(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        let requests = (ReceivedAt::Requests, self.socket.fd());
+        if self.transfers.is_empty() {
+            wait(std::iter::once(requests), IDLE)?;
+        }
+        if !self.transfers.have_sockets() {
+            return self.receive(ReceivedAt::Requests, buffer);
+        }
         let transfers = self.transfers.sockets();
-        let transfers = transfers.map(|(from, socket)| (ReceivedAt::Transfer(from), socket.fd()));
-        let requests = (ReceivedAt::Requests, self.ports.requests.fd());
         for at in wait(std::iter::once(requests).chain(transfers), TICK)? {
             self.receive(at, buffer)?;
         }
@@ -150,8 +149,8 @@ impl TftpHandler {
     /// Handles a packet that this socket receives.
     fn receive(&mut self, at: ReceivedAt, buffer: &mut [u8]) -> io::Result<()> {
         let socket = match at {
-            ReceivedAt::Requests => Some(&self.ports.requests),
-            // It may have ended by another packet.
+            ReceivedAt::Requests => Some(&self.socket),
+            // The transfer may have ended by another packet.
             ReceivedAt::Transfer(client) => self.transfers.socket(client),
         };
         let received = socket.map_or(Ok(None), |socket| socket.receive(buffer))?;
@@ -159,18 +158,6 @@ impl TftpHandler {
             self.on_packet(&buffer[..received.length], &received, at);
         }
         Ok(())
-    }
-
-    /// Waits for a packet, or until the stop flag is to be checked.
-    fn wait_for_request(&self) {
-        let wait = PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::ZERO);
-        let mut fds = [PollFd::new(self.ports.requests.fd(), PollFlags::POLLIN)];
-        if let Err(error) = poll(&mut fds, wait)
-            && error != nix::errno::Errno::EINTR
-        {
-            tracing::error!("TFTP: cannot wait for packets: {error}");
-            thread::sleep(IDLE);
-        }
     }
 
     fn now(&self) -> Duration {
@@ -202,16 +189,14 @@ impl TftpHandler {
             }
             Ok(ClientPacket::Ack(block)) => {
                 self.transfers.check_origin(from);
-                self.transfers
-                    .step(&self.ports.requests, from, now, |transfer| {
-                        transfer.on_ack(block, now)
-                    });
+                self.transfers.step(&self.socket, from, now, |transfer| {
+                    transfer.on_ack(block, now)
+                });
             }
             Ok(ClientPacket::Error { code, text }) => {
-                self.transfers
-                    .step(&self.ports.requests, from, now, |transfer| {
-                        transfer.on_error(code, text)
-                    });
+                self.transfers.step(&self.socket, from, now, |transfer| {
+                    transfer.on_error(code, text)
+                });
             }
             Err(TftpDecodeError::Mode) => {
                 self.refuse(
@@ -257,10 +242,9 @@ impl TftpHandler {
             return;
         }
         if self.transfers.is_repeated(from, name.as_str()) {
-            self.transfers
-                .step(&self.ports.requests, from, now, |transfer| {
-                    transfer.on_repeated_request(now)
-                });
+            self.transfers.step(&self.socket, from, now, |transfer| {
+                transfer.on_repeated_request(now)
+            });
             return;
         }
         if !self.transfers.has_room(from) {
@@ -291,14 +275,14 @@ impl TftpHandler {
                 return self.refuse(received, ErrorCode::NotDefined, &text);
             }
         };
-        let socket = match origin {
-            Origin::Claimed => self.ports.hidden(),
-            _ => Ok(None),
-        };
-        let socket = match socket {
+        let socket = match self.transfer_socket(&origin) {
             Ok(socket) => socket,
             Err(error) => {
-                tracing::error!("TFTP: no port for {}: {error}", peer(from));
+                file.on_end.call(TransferOutcome::Failed {
+                    reason: format!("no port of `ports` can be bound: {error}"),
+                    delivered: 0,
+                    no_response: false,
+                });
                 return self.refuse(
                     received,
                     ErrorCode::NotDefined,
@@ -323,8 +307,17 @@ impl TftpHandler {
                 _ => None,
             },
         };
-        self.transfers
-            .start(&self.ports.requests, from, accepted, now);
+        self.transfers.start(&self.socket, from, accepted, now);
+    }
+
+    /// Returns the socket of a transfer; none: the one of requests.
+    fn transfer_socket(&self, origin: &Origin) -> io::Result<Option<TftpSocket>> {
+        match (&self.ports, origin) {
+            (Some(ports), Origin::Claimed) => {
+                bind_random(ports, self.socket.local_address()?, TICK).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Whether the first block may be sent to an address that may be forged.
@@ -340,15 +333,13 @@ impl TftpHandler {
     fn resolve_again(&self, received: &ReceivedPacket) {
         let discard = SocketAddr::new(received.from.ip(), DISCARD);
         let local = received.local.as_ref();
-        self.ports.requests.send(&[0], 1, discard, local);
+        self.socket.send(&[0], 1, discard, local);
     }
 
     fn refuse(&self, received: &ReceivedPacket, code: ErrorCode, text: &str) {
         let bytes = encode_error(code, text);
         let local = received.local.as_ref();
-        self.ports
-            .requests
-            .send(&bytes, bytes.len(), received.from, local);
+        self.socket.send(&bytes, bytes.len(), received.from, local);
     }
 }
 

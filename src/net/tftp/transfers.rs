@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
+    os::fd::BorrowedFd,
     time::Duration,
 };
 
@@ -38,6 +39,8 @@ const DATA_HEADER: usize = 4;
 pub(super) struct Transfers {
     all: HashMap<SocketAddr, ActiveTransfer>,
     count_by_address: HashMap<IpAddr, usize>,
+    /// Those of transfers that have one of their own.
+    sockets: HashMap<SocketAddr, TftpSocket>,
     /// The packets of a window.
     packets: Vec<u8>,
     /// The bytes of a window as read from the file.
@@ -50,8 +53,6 @@ struct ActiveTransfer {
     options: NegotiatedOptions,
     content: FileContent,
     on_end: OutcomeCallback,
-    /// The socket of the transfer, if it has one of its own.
-    socket: Option<TftpSocket>,
     local: Option<LocalAddress>,
     /// The MACs that sent the request, if the kernel had none of its address yet.
     unresolved: Option<Vec<Mac>>,
@@ -81,21 +82,23 @@ impl Transfers {
 
     /// Whether a packet from this client belongs to its transfer: it came to the socket of the transfer.
     pub(super) fn is_at(&self, from: SocketAddr, at: ReceivedAt) -> bool {
-        let active = self.all.get(&from);
-        active.is_some_and(|active| match at {
-            ReceivedAt::Requests => active.socket.is_none(),
+        match at {
+            ReceivedAt::Requests => !self.sockets.contains_key(&from),
             ReceivedAt::Transfer(client) => client == from,
-        })
+        }
     }
 
-    /// The sockets of transfers, each with its client.
-    pub(super) fn sockets(&self) -> impl Iterator<Item = (SocketAddr, &TftpSocket)> {
-        let all = self.all.iter();
-        all.filter_map(|(from, active)| Some((*from, active.socket.as_ref()?)))
+    pub(super) fn have_sockets(&self) -> bool {
+        !self.sockets.is_empty()
+    }
+
+    pub(super) fn sockets(&self) -> impl Iterator<Item = (ReceivedAt, BorrowedFd<'_>)> {
+        let sockets = self.sockets.iter();
+        sockets.map(|(client, socket)| (ReceivedAt::Transfer(*client), socket.fd()))
     }
 
     pub(super) fn socket(&self, client: SocketAddr) -> Option<&TftpSocket> {
-        self.all.get(&client)?.socket.as_ref()
+        self.sockets.get(&client)
     }
 
     /// Whether one more transfer from this address is allowed.
@@ -134,13 +137,15 @@ impl Transfers {
             options: accepted.options,
             content: accepted.file.content,
             on_end: accepted.file.on_end,
-            socket: accepted.socket,
             local: accepted.local,
             unresolved: accepted.unresolved,
             started: now,
             read_ahead: Vec::new(),
             read_ahead_offset: 0,
         };
+        if let Some(socket) = accepted.socket {
+            self.sockets.insert(from, socket);
+        }
         *self.count_by_address.entry(from.ip()).or_default() += 1;
         self.all.insert(from, active);
         self.perform(socket, from, step, now);
@@ -203,7 +208,7 @@ impl Transfers {
             TransferStep::Oack => {
                 if let Some(active) = self.all.get(&from) {
                     let bytes = encode_oack(&active.options);
-                    let socket = active.socket.as_ref().unwrap_or(socket);
+                    let socket = self.sockets.get(&from).unwrap_or(socket);
                     socket.send(&bytes, bytes.len(), from, active.local.as_ref());
                 }
             }
@@ -241,6 +246,7 @@ impl Transfers {
         let Some(active) = self.all.remove(&from) else {
             return;
         };
+        self.sockets.remove(&from);
         if let Some(count) = self.count_by_address.get_mut(&from.ip()) {
             *count -= 1;
             if *count == 0 {
@@ -282,7 +288,7 @@ impl Transfers {
             self.packets.extend(&bytes[at..bytes.len().min(at + block)]);
         }
         let local = active.local.as_ref();
-        let socket = active.socket.as_ref().unwrap_or(socket);
+        let socket = self.sockets.get(&from).unwrap_or(socket);
         socket.send(&self.packets, block + DATA_HEADER, from, local);
         if blocks.first == blocks.last {
             active.read_ahead(end);

@@ -2,13 +2,14 @@
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::RangeInclusive,
     sync::Arc,
 };
 
 use anyhow::Context;
 
 use crate::{
-    model::{PortRange, ServerConfig},
+    model::ServerConfig,
     net::{
         http::{self, Advertise, Guard, Limits, Listener, tls::Tls},
         ports, tftp,
@@ -139,45 +140,40 @@ fn open_tftp(config: &ServerConfig) -> anyhow::Result<Result<tftp::TftpServer, S
     if !config.tftp.effective().enabled {
         return Ok(Err("disabled by `tftp.enabled`".into()));
     }
-    let range = config.tftp.ports.as_ref().map(|ports| ports.value);
+    let transfers = tftp_ports(config);
     if let Some(listen) = &config.tftp.listen {
         let address = address_of(&listen.value, tftp::PORT)?;
-        let server = tftp::TftpServer::bind(address)
+        let server = tftp::TftpServer::bind(address, transfers)
             .with_context(|| format!("cannot listen on {address} for TFTP"))?;
-        return Ok(Ok(hide_transfers(server, range)));
+        return Ok(Ok(server));
     }
-    let error = match tftp_by_default() {
-        Ok(server) => return Ok(Ok(hide_transfers(server, range))),
-        Err(error) => error,
-    };
-    Ok(Err(match ports::udp_port_owner(tftp::PORT) {
-        Some(owner) => format!(
-            "port {} is in use by {owner}; binding is retried every 10 s",
-            tftp::PORT
-        ),
-        None => format!(
-            "cannot bind port {}: {error}; binding is retried every 10 s",
-            tftp::PORT
-        ),
-    }))
+    Ok(
+        tftp_by_default(transfers).map_err(|error| match ports::udp_port_owner(tftp::PORT) {
+            Some(owner) => format!(
+                "port {} is in use by {owner}; binding is retried every 10 s",
+                tftp::PORT
+            ),
+            None => format!(
+                "cannot bind port {}: {error}; binding is retried every 10 s",
+                tftp::PORT
+            ),
+        }),
+    )
 }
 
-/// Sets the ports of transfers, if the site has them.
-pub(crate) fn hide_transfers(
-    mut server: tftp::TftpServer,
-    range: Option<PortRange>,
-) -> tftp::TftpServer {
-    if let Some(range) = range {
-        server.hide_transfers(range.ports());
-    }
-    server
+/// The ports of TFTP transfers, if the site sets them.
+pub(crate) fn tftp_ports(config: &ServerConfig) -> Option<RangeInclusive<u16>> {
+    config.tftp.ports.as_ref().map(|ports| ports.value.ports())
 }
 
 /// Binds the standard TFTP port, for IPv6 and IPv4, or only for IPv4 if there is no IPv6.
-pub(crate) fn tftp_by_default() -> std::io::Result<tftp::TftpServer> {
+pub(crate) fn tftp_by_default(
+    transfers: Option<RangeInclusive<u16>>,
+) -> std::io::Result<tftp::TftpServer> {
     let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, tftp::PORT));
     let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, tftp::PORT));
-    tftp::TftpServer::bind(all).or_else(|_| tftp::TftpServer::bind(v4))
+    tftp::TftpServer::bind(all, transfers.clone())
+        .or_else(|_| tftp::TftpServer::bind(v4, transfers))
 }
 
 /// Binds port 80, or port 8080 with a warning if port 80 is not available.

@@ -8,7 +8,6 @@
 //! libtest has no skipped tests, so a skipped one passes there. It appends its path, a line of its own, to the file
 //! that the environment variable `BOOTWRIGHT_SKIPPED` names. `tests/run` empties that file before it runs anything
 //! and counts its lines at the end; the scripts in `tests/e2e` do the same (`tests/e2e/common.bash`).
-//! and counts its lines at the end; the scripts in `tests/e2e` do the same (`tests/e2e/common.bash`).
 
 use std::{
     env,
