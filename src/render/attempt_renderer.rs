@@ -19,7 +19,7 @@ use super::{
     boot::boot_cfg,
     broker,
     context::{self, SecretFunction, SharedValues},
-    esxi as esxi_text, first_boot, hand_over,
+    esxi as esxi_text, esxi_values, first_boot, hand_over,
     hostname::hostname,
     library::Task,
     net::{self, LinkView, NetText},
@@ -28,7 +28,7 @@ use super::{
     request::{FileBody, FileKind, RenderRequest, RenderedAttempt, RenderedFile},
     requested_settings,
     task::{Dialect, FileSpec, GeneratedFile},
-    values,
+    task_vars, values,
 };
 
 /// One attempt, with everything that its files are rendered from.
@@ -39,6 +39,8 @@ pub(super) struct AttemptRenderer<'a> {
     hostname: Hostname,
     mac: Option<Mac>,
     net: NetText,
+    /// Words of ESXi's kernel command line.
+    boot_options: Vec<String>,
     repo: Option<TaskRepo<'a>>,
     shared: SharedValues,
     /// Whether a file contains a secret.
@@ -75,9 +77,9 @@ impl<'a> AttemptRenderer<'a> {
         diagnostics.extend(requested_settings::locked_out(spec, resolved, &passwords));
         let runs_first_boot = requested_settings::runs_first_boot(spec, &resolved.settings);
         let commands = first_boot::deferred_settings(task, &net, runs_first_boot, diagnostics);
-        let esxi = match spec.dialect {
-            Dialect::Esxi => esxi(request, task, diagnostics),
-            _ => minijinja::context! {},
+        let (esxi, boot_options) = match spec.dialect {
+            Dialect::Esxi => esxi_values::values(request, task, diagnostics),
+            _ => (minijinja::context! {}, Vec::new()),
         };
         let repo = repo?;
         // A licence that a secret holds becomes part of the document too.
@@ -111,6 +113,7 @@ impl<'a> AttemptRenderer<'a> {
             hostname,
             mac,
             net,
+            boot_options,
             repo,
             shared,
             uses_secrets,
@@ -164,6 +167,7 @@ impl<'a> AttemptRenderer<'a> {
                     },
                     content_type: file.content_type(),
                     body: body.clone(),
+                    format: file.quoting,
                 }));
             }
         }
@@ -194,6 +198,7 @@ impl<'a> AttemptRenderer<'a> {
             kind: FileKind::Auxiliary,
             content_type: "text/x-shellscript; charset=utf-8",
             body: FileBody::Bytes(text.into_bytes()),
+            format: FileFormat::Shell,
         }))
     }
 
@@ -281,6 +286,7 @@ impl<'a> AttemptRenderer<'a> {
             .iter()
             .flat_map(|list| list.values().cloned())
             .collect();
+        cmdline.extend(self.boot_options.iter().cloned());
         cmdline.push(format!("ks={}", self.request.urls.document("ks.cfg")));
         cmdline.extend(self.mac.map(|mac| format!("BOOTIF=01-{}", mac.hyphens())));
         cmdline.extend(self.net.cmdline.iter().cloned());
@@ -301,6 +307,11 @@ impl<'a> AttemptRenderer<'a> {
 /// Returns invalid settings, and those that the task does not support.
 fn setting_mistakes(request: &RenderRequest<'_>, task: &Task) -> Vec<Diagnostic> {
     let mut diagnostics = values::mistakes(&request.resolved.settings);
+    diagnostics.extend(task_vars::mistakes(
+        task.name.as_str(),
+        &task.spec.vars,
+        request.resolved,
+    ));
     diagnostics.extend(requested_settings::unsupported(
         request.site,
         task.name.as_str(),
@@ -348,29 +359,4 @@ fn valid_plan<'a>(
             .map(|message| Diagnostic::error(message, node)),
     );
     is_valid.then_some(plan)
-}
-
-/// Returns `esxi` of the templates: what ESXi's kickstart writes in its own way.
-fn esxi(request: &RenderRequest<'_>, task: &Task, diagnostics: &mut Vec<Diagnostic>) -> Value {
-    let settings = &request.resolved.settings;
-    if settings.root_password_hash.is_none() && settings.root_password_file.is_none() {
-        let node = request.resolved.declared.as_ref().map(|node| node.span());
-        diagnostics.push(
-            Diagnostic::error(
-                format!("task `{}` needs a password for root", task.name),
-                node,
-            )
-            .help("set `root-password-hash` or `root-password-file`"),
-        );
-    }
-    let mut keep = |result: Result<String, Diagnostic>| {
-        result
-            .map_err(|error| diagnostics.push(error))
-            .unwrap_or_default()
-    };
-    let install = keep(esxi_text::install(settings));
-    let keyboard = keep(values::esxi_keyboard(settings.keyboard.as_deref()).map(String::from));
-    let license =
-        keep(esxi_text::license(request.resolved, request.external).map(Option::unwrap_or_default));
-    minijinja::context! { install => install, choice => esxi_text::choice(settings), keyboard => keyboard, license => license }
 }

@@ -11,7 +11,7 @@ use crate::{
     site::{Diagnostic, Resolved},
 };
 
-use super::{external::ExternalInputs, quote};
+use super::{esxi_options::EsxiOptions, external::ExternalInputs, quote};
 
 /// The file to which `%pre` writes the `install` line.
 const INCLUDED: &str = "/tmp/bootwright-disk.ks";
@@ -19,7 +19,7 @@ const INCLUDED: &str = "/tmp/bootwright-disk.ks";
 /// Returns the `install` line, or the `%include` line in its place.
 ///
 /// Without `--overwritevmfs` the installer fails if the disk has a VMFS, and nothing is overwritten.
-pub(super) fn install(settings: &Settings) -> Result<String, Diagnostic> {
+pub(super) fn install(settings: &Settings, options: &EsxiOptions) -> Result<String, Diagnostic> {
     let empty = DiskSelector::default();
     let disk = settings.disk.as_deref().map_or(&empty, |at| &at.value);
     if is_chosen(settings) {
@@ -46,7 +46,11 @@ pub(super) fn install(settings: &Settings) -> Result<String, Diagnostic> {
         }
         (None, None) => "--firstdisk".into(),
     };
-    Ok(format!("install {target}{}", overwrite(disk)))
+    Ok(format!(
+        "install {target}{}{}",
+        overwrite(disk),
+        options.install
+    ))
 }
 
 fn quoted(at: &Spanned<String>) -> Result<String, Diagnostic> {
@@ -58,12 +62,23 @@ fn overwrite(disk: &DiskSelector) -> &'static str {
     if disk.wipe { " --overwritevmfs" } else { "" }
 }
 
-/// Whether `%pre` chooses the disk.
+/// Whether the installer chooses the disk itself.
+pub(super) fn leaves_choice(settings: &Settings) -> bool {
+    let path = settings
+        .disk
+        .as_deref()
+        .and_then(|at| at.value.path.as_ref());
+    !is_chosen(settings) && path.is_none()
+}
+
+/// Whether `%pre` chooses the disk. It also finds out whether a disk that is to be overwritten belongs to a vSAN, which the
+/// installer wants another word for.
 fn is_chosen(settings: &Settings) -> bool {
     let by_property = settings.disk.as_deref().is_some_and(|at| {
         let disk = &at.value;
         let named = disk.serial.is_some() || disk.model.is_some();
-        named || disk.min_size.is_some() || disk.smallest || disk.largest
+        let overwritten = disk.wipe && disk.path.is_some();
+        named || overwritten || disk.min_size.is_some() || disk.smallest || disk.largest
     });
     let has_kept_disks = settings
         .keep
@@ -73,7 +88,7 @@ fn is_chosen(settings: &Settings) -> bool {
 }
 
 /// Returns the values for `disk.sh.j2` besides `disk`; none when the `install` line is enough.
-pub(super) fn choice(settings: &Settings) -> Option<Value> {
+pub(super) fn choice(settings: &Settings, options: &EsxiOptions) -> Option<Value> {
     let empty = DiskSelector::default();
     let disk = settings.disk.as_deref().map_or(&empty, |at| &at.value);
     let keep: Vec<Value> = settings
@@ -91,7 +106,8 @@ pub(super) fn choice(settings: &Settings) -> Option<Value> {
             keep => keep,
             // ESXi reports sizes in whole MiB, rounded down.
             min_mib => disk.min_size.as_ref().map_or(0, |at| at.value.0 >> 20),
-            overwrite => overwrite(disk),
+            overwrite => format!("{}{}", overwrite(disk), options.install),
+            overwrites_vsan => options.overwrites_vsan,
         }
     })
 }

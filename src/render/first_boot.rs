@@ -103,7 +103,59 @@ pub(super) fn scripts(
             .unwrap_or(&at.value)
             .trim_end_matches(".j2")
             .to_string();
-        scripts.push(minijinja::context! { name => name, text => text });
+        match interpreter(&text) {
+            Ok(interpreter) => scripts.push(
+                minijinja::context! { name => name, text => text, interpreter => interpreter },
+            ),
+            Err(why) => diagnostics.push(Diagnostic::error(
+                format!("script {}: {why}", at.value),
+                at.span,
+            )),
+        }
     }
     scripts
+}
+
+/// What runs a script, as words of a shell: the interpreter of its first line with its argument, else `sh`. The kernel
+/// passes all that follows the interpreter as one argument (execve(2)).
+fn interpreter(script: &str) -> Result<String, String> {
+    let first = script.lines().next().unwrap_or_default();
+    let Some(rest) = first.strip_prefix("#!") else {
+        return Ok("sh".into());
+    };
+    let rest = rest.trim_matches([' ', '\t']);
+    let (program, argument) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
+    if !program.starts_with('/') {
+        return Err("its first line names no interpreter by its path, such as `#!/bin/sh`".into());
+    }
+    let words = [program, argument.trim_start()];
+    let words = words.into_iter().filter(|word| !word.is_empty());
+    let quoted: Result<Vec<String>, String> = words.map(quote::shell).collect();
+    Ok(quoted?.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_run_by_the_interpreter_of_its_first_line() {
+        for (script, expected) in [
+            ("echo\n", Some("sh")),
+            ("", Some("sh")),
+            ("# a comment\n", Some("sh")),
+            ("#!/bin/sh\n", Some("'/bin/sh'")),
+            ("#! /bin/bash -eu \necho", Some("'/bin/bash' '-eu'")),
+            ("#!/usr/bin/env python3", Some("'/usr/bin/env' 'python3'")),
+            (
+                "#!/usr/bin/env -S python3 -u\n",
+                Some("'/usr/bin/env' '-S python3 -u'"),
+            ),
+            ("#!\tperl\n", None),
+            ("#!\n", None),
+        ] {
+            let run = interpreter(script).ok();
+            assert_eq!(run.as_deref(), expected, "{script:?}");
+        }
+    }
 }

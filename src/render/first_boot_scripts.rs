@@ -12,7 +12,7 @@ use super::{
     fingerprint::Fingerprint,
     template_errors::diagnostic,
     template_set::TemplateSet,
-    template_sources::{TemplateOrigin, TemplateSources},
+    template_sources::{TemplateOrigin, TemplateSources, unix_text},
 };
 
 #[derive(Debug)]
@@ -32,7 +32,7 @@ enum ScriptBody {
 
 impl FirstBootScript {
     fn new(sources: &TemplateSources, path: &str, content: &Arc<[u8]>) -> FirstBootScript {
-        let text = String::from_utf8_lossy(content).into_owned();
+        let text = String::from_utf8_lossy(&unix_text(content)).into_owned();
         let origin = TemplateOrigin {
             path: path.into(),
             built_in: false,
@@ -49,16 +49,14 @@ impl FirstBootScript {
                 .filter(|byte| **byte == b'\n')
                 .count()
                 + 1;
-            let message = "this file is not UTF-8".into();
-            mistakes = vec![(
-                origin,
-                TemplateError {
-                    template: path.into(),
-                    line,
-                    range: None,
-                    message,
-                    help: None,
-                },
+            mistakes = vec![mistake(path, line, "this file is not UTF-8")];
+        }
+        if let Some(at) = content.iter().position(|byte| *byte == 0) {
+            let line = content[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+            mistakes = vec![mistake(
+                path,
+                line,
+                "this file is no text: it has a NUL character",
             )];
         }
         FirstBootScript {
@@ -94,6 +92,21 @@ impl FirstBootScript {
             ScriptBody::Template(templates) => templates.render(path, context),
         }
     }
+}
+
+fn mistake(path: &str, line: usize, message: &str) -> (TemplateOrigin, TemplateError) {
+    let origin = TemplateOrigin {
+        path: path.into(),
+        built_in: false,
+    };
+    let error = TemplateError {
+        template: path.into(),
+        line,
+        range: None,
+        message: message.into(),
+        help: None,
+    };
+    (origin, error)
 }
 
 /// Loads every script that a setting names, and reports mistakes in them.

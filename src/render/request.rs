@@ -6,8 +6,8 @@ use crate::{
 };
 
 use super::{
-    engine::TemplateError, external::ExternalInputs, library::Library, template_errors,
-    template_sources::TemplateOrigin, urls::Urls,
+    engine::TemplateError, external::ExternalInputs, library::Library, quote::FileFormat,
+    template_errors, template_sources::TemplateOrigin, urls::Urls,
 };
 
 /// What one machine's files are rendered from.
@@ -48,6 +48,7 @@ pub struct RenderedFile {
     pub kind: FileKind,
     pub content_type: &'static str,
     pub body: FileBody,
+    pub format: FileFormat,
 }
 
 /// Whether a machine that reads the file has begun to install.

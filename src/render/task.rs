@@ -12,6 +12,7 @@ use super::{
     installer_setting::InstallerSetting,
     layout::{LayoutVariables, RepoLayout},
     quote::FileFormat,
+    task_vars::TaskVars,
 };
 
 /// A task's keys, merged with those of its bases.
@@ -40,6 +41,8 @@ pub struct TaskSpec {
     pub to_first_boot: BTreeSet<InstallerSetting>,
     /// Values that the installed system always has, by setting.
     pub fixed: BTreeMap<InstallerSetting, BTreeSet<String>>,
+    /// The `vars` that its templates read.
+    pub vars: TaskVars,
     /// Whether its first-boot scripts do not run with Secure Boot.
     pub secure_boot_skips_first_boot: bool,
     /// The values of `{arch}` in paths.
@@ -145,6 +148,7 @@ pub(super) struct TaskToml {
     expresses: Option<BTreeSet<InstallerSetting>>,
     to_first_boot: Option<BTreeSet<InstallerSetting>>,
     fixed: Option<BTreeMap<InstallerSetting, BTreeSet<String>>>,
+    vars: TaskVars,
     secure_boot_skips_first_boot: Option<bool>,
     arch: Option<BTreeMap<Arch, String>>,
     layout: Option<Vec<RepoLayout>>,
@@ -171,7 +175,10 @@ impl TaskToml {
                 None => files.push(file),
             }
         }
+        let mut vars = base.vars;
+        vars.extend(self.vars);
         TaskSpec {
+            vars,
             title: self.title.unwrap_or_else(|| name.to_string()),
             base: self.base,
             installs: self.installs.unwrap_or(base.installs),

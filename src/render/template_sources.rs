@@ -64,7 +64,7 @@ impl TemplateSources {
         let site = files.content.iter().filter(|(path, _)| counts(path));
         TemplateSources {
             site: site
-                .map(|(path, content)| (path.clone(), content.clone()))
+                .map(|(path, content)| (path.clone(), unix_text(content)))
                 .collect(),
         }
     }
@@ -137,6 +137,23 @@ impl TemplateSources {
     }
 }
 
+/// A text as Unix has it: without a byte order mark, and each line with a line feed only. Shells, Anaconda and debconf take
+/// both for part of the text.
+pub(super) fn unix_text(content: &Arc<[u8]>) -> Arc<[u8]> {
+    let text = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    if text.len() == content.len() && !text.contains(&b'\r') {
+        return content.clone();
+    }
+    let mut unix = Vec::with_capacity(text.len());
+    let mut bytes = text.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        if byte != b'\r' || bytes.peek() != Some(&b'\n') {
+            unix.push(byte);
+        }
+    }
+    unix.into()
+}
+
 /// Replaces a file that is not UTF-8: a syntax error with that message.
 const NOT_UTF8: &str = "{% this file is not UTF-8 %}";
 
@@ -198,5 +215,27 @@ impl TemplateOrigin {
             start: range.start as u32,
             end: range.end as u32,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_another_system_becomes_one_of_unix() {
+        for (text, unix) in [
+            ("a\nb\n", "a\nb\n"),
+            ("a\r\nb\r\n", "a\nb\n"),
+            ("\u{feff}#!/bin/sh\r\n", "#!/bin/sh\n"),
+            ("\u{feff}", ""),
+            ("printf 'a\rb'\n", "printf 'a\rb'\n"),
+            ("a\r\r\n", "a\r\n"),
+            ("a\r", "a\r"),
+            ("", ""),
+        ] {
+            let content: Arc<[u8]> = text.as_bytes().into();
+            assert_eq!(&*unix_text(&content), unix.as_bytes(), "{text:?}");
+        }
     }
 }

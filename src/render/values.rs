@@ -5,7 +5,7 @@ use crate::{
     site::Diagnostic,
 };
 
-use super::installer_setting::InstallerSetting;
+use super::{installer_setting::InstallerSetting, system_accounts};
 
 /// What a text may be.
 struct TextRule {
@@ -89,6 +89,17 @@ fn of_user(settings: &Settings) -> Vec<Diagnostic> {
                 "a letter or `_`, then at most 31 lower-case letters, digits, `_` and `-`",
             ));
         }
+        Some(name) if name.value == "root" => diagnostics.push(
+            Diagnostic::error("`user` is an account besides root", name.span)
+                .help("root has `root-password-hash` and `ssh-keys`"),
+        ),
+        Some(name) if system_accounts::has(&name.value) => diagnostics.push(
+            Diagnostic::error(
+                format!("`{name}` is a user or group of the system itself"),
+                name.span,
+            )
+            .help("choose another name"),
+        ),
         Some(_) => {}
     }
     let keys = at

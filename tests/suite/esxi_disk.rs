@@ -165,6 +165,7 @@ const NONE: &str = "no disk matches";
 const SEVERAL: &str = "several disks match: select one with `disk`";
 const ALIKE: &str = "several disks of the same size match: select one with `disk`";
 const PROTECTED: &str = "the disk contains a VMFS, a ZFS pool or a RAID array: set `wipe = true` in `disk` to overwrite it";
+const SHARED: &str = "the disk belongs to a vSAN with other disks, which may be cleared too: set `vars.overwrite-vsan = true`, or remove the disk group first";
 const UNREADABLE: &str =
     "the partitions of the disk cannot be read: set `wipe = true` in `disk` to overwrite it";
 
@@ -384,7 +385,86 @@ fn a_disk_in_use_is_only_overwritten_if_that_is_set() {
             "disk = { smallest = true, wipe = true }",
             Some(&text),
         );
-        assert_eq!(found, wiped(WD), "{table}");
+        // Every disk has this table.
+        let expected = match table {
+            "vsan" => failed(SHARED),
+            _ => wiped(WD),
+        };
+        assert_eq!(found, expected, "{table}");
+    }
+}
+
+/// The installer refuses a disk of a vSAN without this word, and any other disk with it.
+#[test]
+fn a_disk_of_a_vsan_is_overwritten_as_one() {
+    needs!("busybox");
+    let (_, vsan) = TABLES.iter().find(|(name, _)| *name == "vsan").unwrap();
+    let vsan = format!("{GPT}{vsan}");
+    let expected = Outcome {
+        line: wiped(WD)
+            .line
+            .replace(" --overwritevmfs", " --overwritevmfs --overwritevsan"),
+        code: 0,
+    };
+    for settings in [
+        "disk = { smallest = true, wipe = true }\nvars = { overwrite-vsan = true }",
+        &format!("disk = {{ path = \"{WD}\", wipe = true }}\nvars = {{ overwrite-vsan = true }}"),
+    ] {
+        let found = run(&disks("5.0"), settings, Some(&vsan));
+        assert_eq!(found, expected, "{settings}");
+    }
+    // The only disk.
+    let one: String = disks("5.0")
+        .split_inclusive("\n\n")
+        .filter(|entry| entry.starts_with(WD))
+        .collect();
+    assert!(!one.is_empty());
+    let found = run(&one, "disk = { smallest = true, wipe = true }", Some(&vsan));
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn options_that_contradict_the_disk_are_errors() {
+    for (settings, expected) in [
+        (
+            "disk = { wipe = true }\nvars = { preserve-vmfs = true }",
+            "`vars.preserve-vmfs` and `wipe = true` of `disk` contradict each other",
+        ),
+        (
+            "disk = { path = \"naa.1\" }\nvars = { ignore-ssd = true }",
+            "`vars.ignore-ssd` needs a disk that ESXi chooses",
+        ),
+        (
+            "vars = { dpu-pci-slots = \"1 --x\" }",
+            "`vars.dpu-pci-slots` is no list of PCI slots",
+        ),
+        (
+            "vars = { system-media-size = \"tiny\" }",
+            "`vars.system-media-size` is \"tiny\": expected one of min, small, default, max",
+        ),
+        (
+            "vars = { clear-partitions = [\"naa.1\"] }\nkeep = [\"naa.1\"]",
+            "`vars.clear-partitions` has the disk `naa.1`, which is in `keep`",
+        ),
+        (
+            "vars = { clear-partitions = [\"a,b\"] }",
+            "`vars.clear-partitions`: a comma separates the disks of this list",
+        ),
+        (
+            "vars = { ignore-ssd = \"yes\" }",
+            "`vars.ignore-ssd` has the wrong type for task `esxi`: expected `true` or `false`",
+        ),
+        (
+            "vars = { ignore-sdd = true }",
+            "task `esxi` does not read `vars.ignore-sdd`",
+        ),
+    ] {
+        let rendering = rendering(&format!("{SITE}{settings}"), &[]);
+        let found = rendering.shown(&rendering.inspect("n1").1);
+        assert!(
+            found.iter().any(|one| one.contains(expected)),
+            "{settings}: {found:?}"
+        );
     }
 }
 
@@ -416,7 +496,20 @@ fn without_disk_settings_the_installer_chooses() {
         ),
         (
             "disk = { path = \"naa.1\", wipe = true }",
-            "install --disk=naa.1 --overwritevmfs\n",
+            "%include /tmp/bootwright-disk.ks\n",
+        ),
+        ("disk = { path = \"naa.1\" }", "install --disk=naa.1\n"),
+        (
+            "vars = { ignore-ssd = true, ignore-prereq-warnings = true, dpu-pci-slots = \"1,2\", overwrite-vsan = true }",
+            "install --firstdisk --ignoressd --ignoreprereqwarnings --dpuPciSlots=1,2 --overwritevsan\n",
+        ),
+        (
+            "vars = { preserve-vmfs = true, ignore-prereq-errors = true }",
+            "install --firstdisk --preservevmfs --ignoreprereqerrors\n",
+        ),
+        (
+            "vars = { clear-partitions = [\"naa.2\", \"t10.a b\"] }\ndisk = { wipe = true }",
+            "clearpart --drives=naa.2,\"t10.a b\" --overwritevmfs\ninstall --firstdisk --overwritevmfs\n",
         ),
         (
             "disk = { serial = \"1\" }",

@@ -108,6 +108,7 @@ fn an_installation_of_debian_is_recorded_line_by_line() {
         "attempt     1 opened: task debian from repo debian",
         "boot        ipxe efi: installer (attempt 1)",
         "document    preseed.cfg",
+        "file        early.sh",
         "installing  reported by the machine",
         "file        disk.sh",
         "file        late.sh",

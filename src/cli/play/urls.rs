@@ -3,7 +3,7 @@
 /// A URL of an attempt, by its purpose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum AttemptUrl {
-    /// `stage/failed`, `stage/no-disk` or an error log line: reported only on failure.
+    /// `stage/failed`, `stage/no-disk`, a warning or an error of the log: reported only if something is wrong.
     Failure(String),
     /// `stage/installed`.
     Installed(String),
@@ -45,7 +45,9 @@ fn classified(name: &str, url: String) -> AttemptUrl {
         "stage/failed" | "stage/no-disk" => AttemptUrl::Failure(url),
         "stage/installed" => AttemptUrl::Installed(url),
         "stage/finished" => AttemptUrl::Finished(url),
-        _ if step.starts_with("log/error/") => AttemptUrl::Failure(url),
+        _ if step.starts_with("log/error/") || step.starts_with("log/warning/") => {
+            AttemptUrl::Failure(url)
+        }
         _ if ["stage/", "log/", "fact/"]
             .iter()
             .any(|kind| step.starts_with(kind)) =>

@@ -11,6 +11,10 @@ mod esxi_script;
 mod esxi_include;
 mod boot_cfg;
 mod order;
+mod preseed;
+mod yaml;
+mod kickstart;
+mod document;
 
 use crate::site::{Diagnostic, Severity};
 
@@ -23,6 +27,7 @@ use super::{
 
 pub use boot_cfg::{BootCfgRequirements, check_boot_cfg};
 pub use esxi_ks::check_ks;
+pub use preseed::{NEEDED, NeededAnswer};
 pub use shlex::split;
 
 /// A violation of a rule.
@@ -60,18 +65,20 @@ pub(super) fn check_rendered(
     task: &Task,
     rendered: &RenderedAttempt,
 ) -> Vec<Diagnostic> {
-    if task.spec.microkernel {
-        return order::check(request, rendered);
-    }
-    if task.spec.dialect != Dialect::Esxi {
-        return Vec::new();
-    }
     let mut diagnostics = Vec::new();
+    if task.spec.microkernel {
+        diagnostics.extend(order::check(request, rendered));
+    }
+    diagnostics.extend(missing_addresses(request, task, rendered));
     for file in &rendered.files {
         let FileBody::Bytes(bytes) = &file.body else {
             continue;
         };
         let text = String::from_utf8_lossy(bytes);
+        diagnostics.extend(document::check(&file.name, file.format, &text));
+        if task.spec.dialect != Dialect::Esxi {
+            continue;
+        }
         let violations = match file.name.as_str() {
             "ks.cfg" => check_ks(&text, request.resolved.settings.effective().secure_boot),
             "boot.cfg" => check_boot_cfg(&text, &expected(request)),
@@ -84,6 +91,35 @@ pub(super) fn check_rendered(
         );
     }
     diagnostics
+}
+
+/// Warns about a static address that no file has: the installed system would not get it.
+fn missing_addresses(
+    request: &RenderRequest<'_>,
+    task: &Task,
+    rendered: &RenderedAttempt,
+) -> Option<Diagnostic> {
+    let links = &request.resolved.net.links;
+    let mut addresses = links.iter().flat_map(|link| &link.addresses);
+    let is_there = |address: &str| {
+        rendered.files.iter().any(|file| match &file.body {
+            FileBody::Bytes(bytes) => bytes
+                .windows(address.len())
+                .any(|window| window == address.as_bytes()),
+            FileBody::Repo { .. } => false,
+        })
+    };
+    let missing = addresses.find(|net| !is_there(&net.addr().to_string()))?;
+    task.spec.installs.then(|| {
+        let message = format!(
+            "no file of task `{}` has the address {}",
+            task.name,
+            missing.addr()
+        );
+        let node = request.resolved.declared.as_ref().map(|node| node.span());
+        Diagnostic::warning(message, node)
+            .help("the installed system would not get it; `net` and `net.ip` have it in templates")
+    })
 }
 
 /// The requirements for a machine's boot.cfg.

@@ -14,6 +14,8 @@ pub(crate) mod program;
 pub(crate) mod http;
 pub(crate) mod loading;
 pub(crate) mod rendering;
+pub(crate) mod debconf;
+pub(crate) mod installer;
 pub(crate) mod story;
 mod story_seals;
 

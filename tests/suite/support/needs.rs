@@ -43,6 +43,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("nft", "nftables"),
     ("nsenter", "util-linux"),
     ("openssl", "openssl"),
+    ("python3", "python3"),
     ("strace", "strace"),
     ("unshare", "util-linux"),
     ("xorriso", "xorriso"),
@@ -74,6 +75,12 @@ fn remedy(need: &str) -> Option<String> {
         "kernel" => (
             kernel_package().is_dir(),
             "run `tests/run tools`, which downloads one".to_owned(),
+        ),
+        "debian-installer" => (
+            [12, 13]
+                .iter()
+                .all(|release| super::installer::root_directory(*release).is_dir()),
+            "run `tests/run tools`, which downloads its components".to_owned(),
         ),
         "ksvalidator" => (
             program(need).is_some(),
