@@ -11,7 +11,7 @@ use crate::{
     site::{Diagnostic, Resolved},
 };
 
-use super::{esxi_options::EsxiOptions, external::ExternalInputs, quote};
+use super::{esxi_options::EsxiOptions, external::ExternalInputs, quote, vars};
 
 /// The file to which `%pre` writes the `install` line.
 const INCLUDED: &str = "/tmp/bootwright-disk.ks";
@@ -71,8 +71,8 @@ pub(super) fn leaves_choice(settings: &Settings) -> bool {
     !is_chosen(settings) && path.is_none()
 }
 
-/// Whether `%pre` chooses the disk. It also finds out whether a disk that is to be overwritten belongs to a vSAN, which the
-/// installer wants another word for.
+/// Whether `%pre` chooses the disk. It also finds out whether a disk that is to be overwritten belongs to a vSAN, which
+/// requires another option.
 fn is_chosen(settings: &Settings) -> bool {
     let by_property = settings.disk.as_deref().is_some_and(|at| {
         let disk = &at.value;
@@ -146,13 +146,10 @@ pub(super) fn license(
     resolved: &Resolved,
     external: &ExternalInputs,
 ) -> Result<Option<String>, Diagnostic> {
-    let repo = resolved.repo.as_ref().map(|repo| &repo.body.vars);
-    let var = |name: &str| {
-        let own = resolved.settings.vars.get(name);
-        own.or_else(|| repo.and_then(|vars| vars.get(name)))
-            .filter(|at| !at.value.is_null())
-    };
-    let (key, span) = match (var("license"), var("license-secret")) {
+    let (key, span) = match (
+        vars::find(resolved, "license"),
+        vars::find(resolved, "license-secret"),
+    ) {
         (None, None) => return Ok(None),
         (Some(_), Some(named)) => {
             return Err(Diagnostic::error(

@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use crate::{
-    model::{Settings, Spanned, Vars},
+    model::Spanned,
     site::{Diagnostic, Resolved},
 };
 
-use super::quote;
+use super::{quote, vars};
 
 /// The values of `system-media-size` (VMware, "Boot option to configure the size of ESXi system partitions").
 const MEDIA_SIZES: [&str; 4] = ["min", "small", "default", "max"];
@@ -25,42 +25,25 @@ pub(super) struct EsxiOptions {
     pub(super) overwrites_vsan: bool,
 }
 
-/// The `vars` of a machine: its settings, then those of its repo.
-struct MergedVars<'a> {
-    own: &'a Vars,
-    repo: Option<&'a Vars>,
-}
-
-impl<'a> MergedVars<'a> {
-    fn get(&self, name: &str) -> Option<&'a Spanned<Value>> {
-        let of_repo = || self.repo.and_then(|vars| vars.get(name));
-        self.own.get(name).or_else(of_repo).map(AsRef::as_ref)
-    }
-
-    /// A value that is `true`.
-    fn flag(&self, name: &str) -> Option<&'a Spanned<Value>> {
-        self.get(name).filter(|at| at.value == Value::Bool(true))
-    }
+/// A value that is `true`.
+fn flag<'a>(resolved: &'a Resolved, name: &str) -> Option<&'a Spanned<Value>> {
+    vars::find(resolved, name).filter(|at| at.value == Value::Bool(true))
 }
 
 /// Returns the options that `vars` set. `leaves_choice` tells whether the installer chooses the disk itself.
 pub(super) fn options(resolved: &Resolved, leaves_choice: bool) -> Result<EsxiOptions, Diagnostic> {
     let settings = &resolved.settings;
-    let vars = MergedVars {
-        own: &settings.vars,
-        repo: resolved.repo.as_ref().map(|repo| &repo.body.vars),
-    };
     let disk = settings.disk.as_deref();
     let wipes = disk.is_some_and(|at| at.value.wipe);
     let mut options = EsxiOptions::default();
-    if let Some(at) = vars.flag("preserve-vmfs") {
+    if let Some(at) = flag(resolved, "preserve-vmfs") {
         if wipes {
             let message = "`vars.preserve-vmfs` and `wipe = true` of `disk` contradict each other";
             return Err(Diagnostic::error(message, at.span));
         }
         options.install += " --preservevmfs";
     }
-    if let Some(at) = vars.flag("ignore-ssd") {
+    if let Some(at) = flag(resolved, "ignore-ssd") {
         if !leaves_choice {
             let message =
                 "`vars.ignore-ssd` needs a disk that ESXi chooses: `disk.first`, or no `disk`";
@@ -72,11 +55,11 @@ pub(super) fn options(resolved: &Resolved, leaves_choice: bool) -> Result<EsxiOp
         ("ignore-prereq-warnings", " --ignoreprereqwarnings"),
         ("ignore-prereq-errors", " --ignoreprereqerrors"),
     ] {
-        if vars.flag(name).is_some() {
+        if flag(resolved, name).is_some() {
             options.install += word;
         }
     }
-    if let Some(at) = vars.get("dpu-pci-slots") {
+    if let Some(at) = vars::find(resolved, "dpu-pci-slots") {
         let slots = at.value.as_str().unwrap_or_default();
         let is_slot = |byte: u8| byte.is_ascii_alphanumeric() || b":.,-".contains(&byte);
         if slots.is_empty() || !slots.bytes().all(is_slot) {
@@ -85,16 +68,16 @@ pub(super) fn options(resolved: &Resolved, leaves_choice: bool) -> Result<EsxiOp
         }
         options.install += &format!(" --dpuPciSlots={slots}");
     }
-    options.overwrites_vsan = vars.flag("overwrite-vsan").is_some();
-    // The installer refuses this word for a disk without vSAN, so only the operator can say it of a disk that ESXi chooses.
+    options.overwrites_vsan = flag(resolved, "overwrite-vsan").is_some();
+    // The installer refuses this option for a disk without vSAN. If ESXi chooses the disk, only the operator can decide it.
     if options.overwrites_vsan && leaves_choice {
         options.install += " --overwritevsan";
     }
-    options.clearpart = clearpart(&vars, settings, wipes)?;
-    if vars.flag("allow-legacy-cpu").is_some() {
+    options.clearpart = clearpart(resolved, wipes)?;
+    if flag(resolved, "allow-legacy-cpu").is_some() {
         options.kernel.push("allowLegacyCPU=true".into());
     }
-    if let Some(at) = vars.get("system-media-size") {
+    if let Some(at) = vars::find(resolved, "system-media-size") {
         let size = at.value.as_str().unwrap_or_default();
         if !MEDIA_SIZES.contains(&size) {
             let message = format!(
@@ -110,12 +93,8 @@ pub(super) fn options(resolved: &Resolved, leaves_choice: bool) -> Result<EsxiOp
 }
 
 /// The line that clears further disks, besides the one that is installed to.
-fn clearpart(
-    vars: &MergedVars<'_>,
-    settings: &Settings,
-    wipes: bool,
-) -> Result<Option<String>, Diagnostic> {
-    let Some(at) = vars.get("clear-partitions") else {
+fn clearpart(resolved: &Resolved, wipes: bool) -> Result<Option<String>, Diagnostic> {
+    let Some(at) = vars::find(resolved, "clear-partitions") else {
         return Ok(None);
     };
     let disks = at.value.as_array().into_iter().flatten();
@@ -123,7 +102,7 @@ fn clearpart(
     if disks.is_empty() {
         return Ok(None);
     }
-    let mut kept = settings.keep.iter().flat_map(|list| list.values());
+    let mut kept = resolved.settings.keep.iter().flat_map(|list| list.values());
     if let Some(kept) = kept.find(|kept| disks.contains(&kept.as_str())) {
         let message = format!("`vars.clear-partitions` has the disk `{kept}`, which is in `keep`");
         return Err(Diagnostic::error(message, at.span));

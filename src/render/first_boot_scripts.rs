@@ -43,21 +43,22 @@ impl FirstBootScript {
         } else {
             (ScriptBody::Plain(text), Vec::new())
         };
-        if let Err(error) = std::str::from_utf8(content) {
-            let line = content[..error.valid_up_to()]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count()
-                + 1;
-            mistakes = vec![mistake(path, line, "this file is not UTF-8")];
-        }
-        if let Some(at) = content.iter().position(|byte| *byte == 0) {
+        let broken = match std::str::from_utf8(content) {
+            Err(error) => Some((error.valid_up_to(), "this file is not UTF-8")),
+            Ok(text) => text
+                .find('\0')
+                .map(|at| (at, "this file is not a text: it contains a NUL character")),
+        };
+        if let Some((at, message)) = broken {
             let line = content[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
-            mistakes = vec![mistake(
-                path,
+            let error = TemplateError {
+                template: path.into(),
                 line,
-                "this file is no text: it has a NUL character",
-            )];
+                range: None,
+                message: message.into(),
+                help: None,
+            };
+            mistakes = vec![(origin, error)];
         }
         FirstBootScript {
             content: content.clone(),
@@ -92,21 +93,6 @@ impl FirstBootScript {
             ScriptBody::Template(templates) => templates.render(path, context),
         }
     }
-}
-
-fn mistake(path: &str, line: usize, message: &str) -> (TemplateOrigin, TemplateError) {
-    let origin = TemplateOrigin {
-        path: path.into(),
-        built_in: false,
-    };
-    let error = TemplateError {
-        template: path.into(),
-        line,
-        range: None,
-        message: message.into(),
-        help: None,
-    };
-    (origin, error)
 }
 
 /// Loads every script that a setting names, and reports mistakes in them.

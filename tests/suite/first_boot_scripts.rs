@@ -95,7 +95,7 @@ fn a_script_that_names_no_interpreter_or_is_no_text_is_an_error() {
         ),
         (
             "echo a\n\0\n",
-            "templates/first-boot/own:2: template first-boot/own, line 2: this file is no text: it has a NUL character",
+            "templates/first-boot/own:2: template first-boot/own, line 2: this file is not a text: it contains a NUL character",
         ),
     ] {
         let site = "[repo.d]\npath = \"d\"\ntask = \"debian\"\nvars = { mirror = \"http://mirror.example/debian\" }\n[node.own]\n\

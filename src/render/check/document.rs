@@ -1,7 +1,7 @@
 //! Parses every rendered file by its format, as what reads it on the machine will.
 //!
-//! Templates of the site may produce anything. A mistake that the machine's installer finds is found there after the disk
-//! has been wiped. Scripts are the exception: their mistakes are warnings, since a parser of shells does not know every one.
+//! Templates of the site may produce anything. A mistake that only the machine's installer finds may be found after the disk
+//! has been wiped. The syntax of scripts is not checked.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -54,7 +54,8 @@ fn characters(text: &str) -> Option<(usize, String)> {
         .find('\0')
         .map(|at| (line_of(at), "a NUL character".into()));
     let carriage = || {
-        let at = text.find("\r\n")?;
+        let mut all = text.match_indices('\r');
+        let (at, _) = all.find(|(at, _)| text[at + 1..].starts_with('\n'))?;
         Some((
             line_of(at),
             "a carriage return at the end of the line".into(),
@@ -143,7 +144,7 @@ impl<'de> Visitor<'de> for UniqueKeys {
         let mut keys = BTreeSet::new();
         while let Some((key, _)) = entries.next_entry::<String, UniqueKeys>()? {
             if let Some(twice) = keys.replace(key) {
-                let message = format!("the key `{twice}` is there twice");
+                let message = format!("duplicate key `{twice}`");
                 return Err(serde::de::Error::custom(message));
             }
         }
@@ -163,13 +164,13 @@ mod tests {
                 "order.json",
                 FileFormat::Json,
                 "{\n\"a\": 1,\n\"a\": 2}",
-                Some("order.json, line 3: the key `a` is there twice"),
+                Some("order.json, line 3: duplicate key `a`"),
             ),
             (
                 "x.json",
                 FileFormat::Plain,
                 "{\"a\": [{\"b\": 1, \"b\": 1}]}",
-                Some("x.json, line 1: the key `b` is there twice"),
+                Some("x.json, line 1: duplicate key `b`"),
             ),
             (
                 "x.json",
@@ -213,7 +214,7 @@ mod tests {
                 "user-data",
                 FileFormat::Yaml,
                 "a: 1\na: 2\n",
-                Some("user-data, line 2: the key `a` is there twice"),
+                Some("user-data, line 2: duplicate key `a`"),
             ),
             ("meta.yml", FileFormat::Plain, "a: [1\n", Some("")),
             (

@@ -21,14 +21,11 @@ pub(super) fn mistakes(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut open: Option<(usize, &str)> = None;
     for (index, line) in text.lines().enumerate() {
-        let number = index + 1;
-        let Some(word) = line
-            .split_whitespace()
-            .next()
-            .filter(|_| line.starts_with('%'))
-        else {
+        if !line.starts_with('%') {
             continue;
-        };
+        }
+        let number = index + 1;
+        let word = line.split_whitespace().next().unwrap_or(line);
         match (word, open) {
             ("%end", Some(_)) => open = None,
             ("%end", None) => found.push((number, "`%end` without a section".into())),
@@ -41,7 +38,6 @@ pub(super) fn mistakes(text: &str) -> Vec<(usize, String)> {
                 ));
                 open = Some((number, section));
             }
-            // A package can be named by a glob that begins with a percent sign in no release.
             (section, _) => found.push((number, format!("there is no section `{section}`"))),
         }
     }

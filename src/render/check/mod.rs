@@ -21,7 +21,7 @@ use crate::site::{Diagnostic, Severity};
 use super::{
     external::RepoContents,
     library::Task,
-    request::{FileBody, RenderRequest, RenderedAttempt},
+    request::{FileBody, RenderRequest, RenderedAttempt, RenderedFile},
     task::Dialect,
 };
 
@@ -69,19 +69,18 @@ pub(super) fn check_rendered(
     if task.spec.microkernel {
         diagnostics.extend(order::check(request, rendered));
     }
-    diagnostics.extend(missing_addresses(request, task, rendered));
-    for file in &rendered.files {
-        let FileBody::Bytes(bytes) = &file.body else {
-            continue;
-        };
-        let text = String::from_utf8_lossy(bytes);
-        diagnostics.extend(document::check(&file.name, file.format, &text));
+    let files = rendered.files.iter();
+    let texts: Vec<(&RenderedFile, &str)> =
+        files.filter_map(|file| Some((file, text(file)?))).collect();
+    diagnostics.extend(missing_addresses(request, task, &texts));
+    for (file, text) in texts {
+        diagnostics.extend(document::check(&file.name, file.format, text));
         if task.spec.dialect != Dialect::Esxi {
             continue;
         }
         let violations = match file.name.as_str() {
-            "ks.cfg" => check_ks(&text, request.resolved.settings.effective().secure_boot),
-            "boot.cfg" => check_boot_cfg(&text, &expected(request)),
+            "ks.cfg" => check_ks(text, request.resolved.settings.effective().secure_boot),
+            "boot.cfg" => check_boot_cfg(text, &expected(request)),
             _ => continue,
         };
         diagnostics.extend(
@@ -97,29 +96,47 @@ pub(super) fn check_rendered(
 fn missing_addresses(
     request: &RenderRequest<'_>,
     task: &Task,
-    rendered: &RenderedAttempt,
+    texts: &[(&RenderedFile, &str)],
 ) -> Option<Diagnostic> {
+    if !task.spec.installs {
+        return None;
+    }
     let links = &request.resolved.net.links;
     let mut addresses = links.iter().flat_map(|link| &link.addresses);
-    let is_there = |address: &str| {
-        rendered.files.iter().any(|file| match &file.body {
-            FileBody::Bytes(bytes) => bytes
-                .windows(address.len())
-                .any(|window| window == address.as_bytes()),
-            FileBody::Repo { .. } => false,
-        })
-    };
-    let missing = addresses.find(|net| !is_there(&net.addr().to_string()))?;
-    task.spec.installs.then(|| {
-        let message = format!(
-            "no file of task `{}` has the address {}",
-            task.name,
-            missing.addr()
-        );
-        let node = request.resolved.declared.as_ref().map(|node| node.span());
+    let missing = addresses.find(|net| {
+        let address = net.addr().to_string();
+        !texts.iter().any(|(_, text)| has_address(text, &address))
+    })?;
+    let message = format!(
+        "no file of task `{}` has the address {}",
+        task.name,
+        missing.addr()
+    );
+    let node = request.resolved.declared.as_ref().map(|node| node.span());
+    Some(
         Diagnostic::warning(message, node)
-            .help("the installed system would not get it; `net` and `net.ip` have it in templates")
-    })
+            .help("the installed system would not get it; `net` and `net.ip` have it in templates"),
+    )
+}
+
+/// Whether a text has an address that is not a part of a longer one.
+fn has_address(text: &str, address: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || (c == ':' && address.contains(':'));
+    // Only the search for one occurrence is vectorized.
+    text.contains(address)
+        && text.match_indices(address).any(|(at, _)| {
+            let before = text[..at].chars().next_back();
+            let after = text[at + address.len()..].chars().next();
+            !before.is_some_and(is_part) && !after.is_some_and(is_part)
+        })
+}
+
+/// The text of a rendered file; none for a file of a repo.
+fn text(file: &RenderedFile) -> Option<&str> {
+    match &file.body {
+        FileBody::Bytes(bytes) => Some(str::from_utf8(bytes).expect("templates render text")),
+        FileBody::Repo { .. } => None,
+    }
 }
 
 /// The requirements for a machine's boot.cfg.

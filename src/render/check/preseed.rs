@@ -6,7 +6,7 @@
 //! and values that the installer does not accept as an answer. The tests run the installer's own scripts without each of
 //! these lines.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::site::Diagnostic;
 
@@ -132,13 +132,16 @@ pub const NEEDED: &[NeededAnswer] = &[
 
 /// One line: the question, its type and its value.
 #[derive(Debug, PartialEq, Eq)]
-struct PreseedLine {
+struct PreseedLine<'a> {
     /// Counted from 1.
     line: usize,
-    question: String,
-    kind: String,
-    value: String,
+    question: Cow<'a, str>,
+    kind: Cow<'a, str>,
+    value: Cow<'a, str>,
 }
+
+/// The lines by their questions.
+type PreseedAnswers<'a> = BTreeMap<&'a str, &'a PreseedLine<'a>>;
 
 /// The types of debconf-devel(7), and `seen`, which marks a question as answered.
 const TYPES: [&str; 11] = [
@@ -161,7 +164,7 @@ const MORE: [&str; 3] = ["preseed/include", "preseed/include_command", "preseed/
 /// Checks a preseed file.
 pub(super) fn check(name: &str, text: &str) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    let mut answers: BTreeMap<&str, &PreseedLine> = BTreeMap::new();
+    let mut answers: PreseedAnswers<'_> = BTreeMap::new();
     let (lines, broken) = parse(text);
     for number in broken {
         let message =
@@ -169,8 +172,8 @@ pub(super) fn check(name: &str, text: &str) -> Vec<Diagnostic> {
         found.push(Diagnostic::error(message, None));
     }
     for line in &lines {
-        if !TYPES.contains(&line.kind.as_str()) {
-            let message = format!("{name}, line {}: `{}` is no type", line.line, line.kind);
+        if !TYPES.contains(&&*line.kind) {
+            let message = format!("{name}, line {}: `{}` is not a type", line.line, line.kind);
             found.push(
                 Diagnostic::error(message, None)
                     .help(format!("expected one of {}", TYPES.join(", "))),
@@ -188,14 +191,14 @@ pub(super) fn check(name: &str, text: &str) -> Vec<Diagnostic> {
         && line.value.contains("://")
     {
         let message = format!(
-            "{name}, line {}: `{}` is no source of security updates that the installer can use",
+            "{name}, line {}: the installer cannot use `{}` as its source of security updates",
             line.line, line.value
         );
         let help = "it uses `http://<host>/debian-security`; for another URL set `security = false` and an entry in `repos`";
         found.push(Diagnostic::error(message, None).help(help));
     }
     // Another file may have the other answers.
-    let is_part = answers.keys().any(|question| MORE.contains(question));
+    let is_part = MORE.iter().any(|question| answers.contains_key(question));
     if !is_part {
         found.extend(unanswered(name, &answers));
         found.extend(refused(name, &answers));
@@ -204,44 +207,54 @@ pub(super) fn check(name: &str, text: &str) -> Vec<Diagnostic> {
 }
 
 /// The lines, and the numbers of those that are none.
-fn parse(text: &str) -> (Vec<PreseedLine>, Vec<usize>) {
+fn parse(text: &str) -> (Vec<PreseedLine<'_>>, Vec<usize>) {
     let (mut lines, mut broken) = (Vec::new(), Vec::new());
-    let mut whole = String::new();
+    // The parts of a line that ends with a backslash, and so continues.
+    let mut begun = String::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim_end_matches('\r');
         if line.starts_with('#') || line.trim().is_empty() {
             continue;
         }
-        // A line that ends with a backslash continues.
-        if let Some(part) = line.trim_start().strip_suffix('\\') {
-            whole += part.trim_end();
-            whole.push(' ');
+        let line = line.trim_start();
+        if let Some(part) = line.strip_suffix('\\') {
+            begun += part.trim_end();
+            begun.push(' ');
             continue;
         }
-        whole += line.trim_start();
-        let mut rest = whole.as_str();
-        let mut word = || {
-            let (word, after) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
-            rest = after.trim_start();
-            word.to_owned()
+        let fields = if begun.is_empty() {
+            fields(line).map(|fields| fields.map(Cow::Borrowed))
+        } else {
+            let whole = std::mem::take(&mut begun) + line;
+            fields(&whole).map(|fields| fields.map(|field| Cow::Owned(field.to_owned())))
         };
-        let (_, question, kind) = (word(), word(), word());
-        match question.is_empty() || kind.is_empty() {
-            true => broken.push(index + 1),
-            false => lines.push(PreseedLine {
+        match fields {
+            None => broken.push(index + 1),
+            Some([question, kind, value]) => lines.push(PreseedLine {
                 line: index + 1,
                 question,
                 kind,
-                value: rest.to_owned(),
+                value,
             }),
         }
-        whole.clear();
     }
     (lines, broken)
 }
 
+/// The question, the type and the value of a line, which begins with the question's owner.
+fn fields(line: &str) -> Option<[&str; 3]> {
+    let mut rest = line;
+    let mut word = || {
+        let (word, after) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
+        rest = after.trim_start();
+        word
+    };
+    let (_, question, kind) = (word(), word(), word());
+    (!question.is_empty() && !kind.is_empty()).then_some([question, kind, rest])
+}
+
 /// Warns about questions without an answer.
-fn unanswered(name: &str, answers: &BTreeMap<&str, &PreseedLine>) -> Vec<Diagnostic> {
+fn unanswered(name: &str, answers: &PreseedAnswers<'_>) -> Vec<Diagnostic> {
     let has = |question: &&str| answers.contains_key(question);
     let open = NEEDED
         .iter()
@@ -254,8 +267,8 @@ fn unanswered(name: &str, answers: &BTreeMap<&str, &PreseedLine>) -> Vec<Diagnos
 }
 
 /// Warns about values that the installer does not accept as an answer.
-fn refused(name: &str, answers: &BTreeMap<&str, &PreseedLine>) -> Vec<Diagnostic> {
-    let value = |question: &str| answers.get(question).map(|line| line.value.as_str());
+fn refused(name: &str, answers: &PreseedAnswers<'_>) -> Vec<Diagnostic> {
+    let value = |question: &str| answers.get(question).map(|line| &*line.value);
     let mut found = Vec::new();
     let rootless = is(answers, "passwd/root-login", "false");
     if !rootless && matches!(value("passwd/root-password-crypted"), Some("" | "!")) {
@@ -285,7 +298,7 @@ fn refused(name: &str, answers: &BTreeMap<&str, &PreseedLine>) -> Vec<Diagnostic
     found
 }
 
-fn is(answers: &BTreeMap<&str, &PreseedLine>, question: &str, value: &str) -> bool {
+fn is(answers: &PreseedAnswers<'_>, question: &str, value: &str) -> bool {
     answers
         .get(question)
         .is_some_and(|line| line.value == value)

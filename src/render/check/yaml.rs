@@ -1,20 +1,23 @@
-//! YAML: syntax, keys that a table has twice, and documents that grow when they are read.
+//! YAML: syntax, duplicate keys, and documents that grow when they are read.
 //!
 //! PyYAML and Go's YAML readers take the last one of two equal keys, or refuse the document, so both are mistakes. An alias
 //! repeats the part that its anchor names. A few lines of aliases of aliases can stand for millions of values.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
-use saphyr_parser::{Event, Parser, ScanError};
+use saphyr_parser::{Event, Parser};
 
 /// The most values that a document may have once its aliases are replaced.
 const MAX_VALUES: usize = 100_000;
 
 /// A table or a list that is being read.
 #[derive(Default)]
-struct Frame {
+struct Frame<'a> {
     /// The keys of a table; none for a list.
-    keys: Option<BTreeSet<String>>,
+    keys: Option<BTreeSet<Cow<'a, str>>>,
     /// Whether the next value of a table is a key.
     at_key: bool,
     /// The number of values in it.
@@ -25,13 +28,13 @@ struct Frame {
 /// Returns the first mistake with its line, counted from 1.
 pub(super) fn mistake(text: &str) -> Option<(usize, String)> {
     let lines: Vec<&str> = text.lines().collect();
-    let mut frames: Vec<Frame> = Vec::new();
+    let mut frames: Vec<Frame<'_>> = Vec::new();
     // The number of values that each anchor stands for. The parser numbers them from 1.
     let mut anchors: BTreeMap<usize, usize> = BTreeMap::new();
     for event in Parser::new_from_str(text) {
         let (event, span) = match event {
             Ok(event) => event,
-            Err(error) => return Some((error.marker().line(), syntax(&error))),
+            Err(error) => return Some((error.marker().line(), error.info().to_owned())),
         };
         let line = span.start.line();
         // PyYAML accepts no tab there, and this parser accepts some.
@@ -69,9 +72,9 @@ pub(super) fn mistake(text: &str) -> Option<(usize, String)> {
                 if let Some(frame) = frames.last_mut()
                     && frame.at_key
                     && let Some(keys) = &mut frame.keys
-                    && !keys.insert(key.to_string())
+                    && let Some(twice) = keys.replace(key)
                 {
-                    return Some((line, format!("the key `{key}` is there twice")));
+                    return Some((line, format!("duplicate key `{twice}`")));
                 }
                 (1, anchor)
             }
@@ -97,10 +100,6 @@ pub(super) fn mistake(text: &str) -> Option<(usize, String)> {
     None
 }
 
-fn syntax(error: &ScanError) -> String {
-    error.info().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,14 +121,8 @@ mod tests {
             ("a: &x [1, 2]\nb: *x\nc: {d: *x}\n", None),
             ("a: 1\nb:\n  a: 1\n  c: 2\n", None),
             ("- a: 1\n- a: 1\n", None),
-            (
-                "a: 1\nb: 2\na: 3\n",
-                Some((3, "the key `a` is there twice")),
-            ),
-            (
-                "x:\n  - {a: 1, a: 2}\n",
-                Some((2, "the key `a` is there twice")),
-            ),
+            ("a: 1\nb: 2\na: 3\n", Some((3, "duplicate key `a`"))),
+            ("x:\n  - {a: 1, a: 2}\n", Some((2, "duplicate key `a`"))),
             ("a: [1, 2\nb: 3\n", Some((0, ""))),
             ("a: \"b\n", Some((0, ""))),
             ("a: b: c\n", Some((0, ""))),

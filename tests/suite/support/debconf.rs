@@ -1,7 +1,7 @@
 //! A frontend of debconf that shows nothing and records each question that it would have shown.
 //!
 //! It has the protocol of debconf-devel(7), as a script of Debian's installer uses it: values, flags, priorities and
-//! substitutions. A question is asked if its priority is at least [`Debconf::threshold`] and it has not been seen; a
+//! substitutions. A question is asked if its priority is at least [`THRESHOLD`] and it has not been seen; a
 //! preseed file marks what it sets as seen. The installer waits there for somebody who answers. Here the script ends.
 
 use std::{
@@ -10,7 +10,11 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
+/// The priorities, the lowest first.
 const PRIORITIES: [&str; 4] = ["low", "medium", "high", "critical"];
+
+/// The lowest priority that is asked.
+const THRESHOLD: &str = "high";
 
 /// What a `templates` file says of one question, in its first language.
 type Template = BTreeMap<String, String>;
@@ -36,8 +40,6 @@ pub(crate) struct Asked {
 pub(crate) struct Debconf {
     templates: BTreeMap<String, Template>,
     questions: BTreeMap<String, Question>,
-    /// The lowest priority that is asked.
-    pub(crate) threshold: &'static str,
     pub(crate) asked: Vec<Asked>,
     /// Questions of the current screen.
     pending: Vec<Asked>,
@@ -46,14 +48,6 @@ pub(crate) struct Debconf {
 }
 
 impl Debconf {
-    /// A database without questions that asks those of priority `high` and `critical`.
-    pub(crate) fn new() -> Debconf {
-        Debconf {
-            threshold: "high",
-            ..Debconf::default()
-        }
-    }
-
     /// Adds the questions of a `templates` file.
     pub(crate) fn load_templates(&mut self, text: &str) {
         for template in templates(text) {
@@ -222,7 +216,7 @@ impl Debconf {
         let Some(rank_here) = rank(priority) else {
             return format!("20 no priority {priority}");
         };
-        if question.is_seen || rank_here < rank(self.threshold).expect("a priority") {
+        if question.is_seen || rank_here < rank(THRESHOLD).expect("a priority") {
             return "30 question skipped".into();
         }
         self.pending.push(Asked {

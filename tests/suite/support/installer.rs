@@ -6,7 +6,7 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -89,7 +89,7 @@ impl Installer {
         let mut installer = Installer {
             release,
             folder,
-            debconf: Debconf::new(),
+            debconf: Debconf::default(),
         };
         // Some mirrors lack it for Debian 13. apt-setup uses one function of it, which has not changed.
         let library = "usr/lib/base-installer/library.sh";
@@ -146,19 +146,13 @@ impl Installer {
         let path = self.changed(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
-        Command::new("chmod").arg("755").arg(path).status().unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// What the script would have printed, and what was done instead of changing the new system.
     pub(crate) fn log(&self) -> String {
         let read = |path: &str| fs::read_to_string(self.path(path)).unwrap_or_default();
         format!("{}\n{}", read("errors"), read("stub.log"))
-    }
-
-    /// Whether a component of this release has a question.
-    pub(crate) fn has_question(release: u8, question: &str) -> bool {
-        let installer = Installer::new(release, "", &[]);
-        installer.debconf.has_template(question)
     }
 
     /// Runs a script in the installer's root directory, and returns the questions that it asks.

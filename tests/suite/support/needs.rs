@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::sources::root;
+use super::{installer, sources::root};
 
 /// Ends the test here if it is to be skipped, and fails it if one of its needs is not met.
 macro_rules! needs {
@@ -77,9 +77,9 @@ fn remedy(need: &str) -> Option<String> {
             "run `tests/run tools`, which downloads one".to_owned(),
         ),
         "debian-installer" => (
-            [12, 13]
+            installer::RELEASES
                 .iter()
-                .all(|release| super::installer::root_directory(*release).is_dir()),
+                .all(|release| installer::root_directory(*release).is_dir()),
             "run `tests/run tools`, which downloads its components".to_owned(),
         ),
         "ksvalidator" => (
