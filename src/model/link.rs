@@ -56,6 +56,48 @@ impl<'de> Deserialize<'de> for LinkName {
     }
 }
 
+/// A value of a bond's option: text, a whole number or a boolean. [`crate::site`] checks it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OptionText(String);
+
+impl OptionText {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for OptionText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OptionTextVisitor)
+    }
+}
+
+struct OptionTextVisitor;
+
+impl de::Visitor<'_> for OptionTextVisitor {
+    type Value = OptionText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text, a whole number, or true or false")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<OptionText, E> {
+        Ok(OptionText(text.into()))
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<OptionText, E> {
+        Ok(OptionText(value.to_string()))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<OptionText, E> {
+        Ok(OptionText(number.to_string()))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<OptionText, E> {
+        Ok(OptionText(number.to_string()))
+    }
+}
+
 macro_rules! links {
     ($($(#[$doc:meta])* $name:ident { $($(#[$own_doc:meta])* $own:ident: $own_type:ty,)* })*) => {$(
         $(#[$doc])*
@@ -126,7 +168,7 @@ links! {
         /// The MAC addresses, or names, of its NICs.
         ports: Option<List<String>>,
         /// Further options of the kernel's driver, such as `miimon` and `lacp_rate`.
-        options: BTreeMap<String, Spanned<String>>,
+        options: BTreeMap<String, List<OptionText>>,
     }
     /// A VLAN on another link. Its name is its key.
     Vlan {

@@ -50,7 +50,7 @@ pub use firmware::{Arch, BootProgram, Platform};
 pub use hostname::{Hostname, HostnameError};
 pub use identity::{Asset, Identity, Serial, Uuid, is_placeholder};
 pub use lifecycle_event::{LifecycleEvent, Recipient};
-pub use link::{Bond, Bridge, Interface, LinkName, LinkSettings, Route, Vlan};
+pub use link::{Bond, Bridge, Interface, LinkName, LinkSettings, OptionText, Route, Vlan};
 pub use mac::{Mac, MacError};
 pub use name::{
     BrokerName, HookName, NameError, NetworkName, NodeName, PolicyName, RepoName, StageName,

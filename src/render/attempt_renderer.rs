@@ -77,6 +77,11 @@ impl<'a> AttemptRenderer<'a> {
         diagnostics.extend(requested_settings::locked_out(spec, resolved, &passwords));
         let runs_first_boot = requested_settings::runs_first_boot(spec, &resolved.settings);
         let commands = first_boot::deferred_settings(task, &net, runs_first_boot, diagnostics);
+        diagnostics.extend(
+            net.risks
+                .iter()
+                .map(|risk| Diagnostic::warning(risk.message.clone(), risk.span).help(risk.help)),
+        );
         let (esxi, boot_options) = match spec.dialect {
             Dialect::Esxi => esxi_values::values(request, task, diagnostics),
             _ => (minijinja::context! {}, Vec::new()),

@@ -7,6 +7,7 @@
 
 mod source;
 mod diagnostic;
+mod bond_option;
 mod plan;
 mod suggest;
 mod tree;
@@ -43,6 +44,7 @@ use crate::model::{
     Uuid,
 };
 
+pub use bond_option::{BondOption, BondOptionName, BondValue};
 pub use detect::{RepoSignature, detect_repo};
 pub(crate) use diagnostic::limit_diagnostics;
 pub use diagnostic::{Diagnostic, Severity};

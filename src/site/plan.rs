@@ -6,6 +6,8 @@ use ipnet::IpNet;
 
 use crate::model::{LinkName, Mac, NetworkName, SourceSpan};
 
+use super::BondOption;
+
 /// The network configuration of one machine: its links, and the settings of the whole machine.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct NetPlan {
@@ -50,6 +52,16 @@ pub struct PlannedLink {
     pub span: Option<SourceSpan>,
 }
 
+impl PlannedLink {
+    /// The options of a bond. Empty for other links.
+    pub fn bond_options(&self) -> &[BondOption] {
+        match &self.kind {
+            LinkKind::Bond { options, .. } => options,
+            _ => &[],
+        }
+    }
+}
+
 /// The kind of a link. Indices refer to [`NetPlan::links`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum LinkKind {
@@ -64,8 +76,8 @@ pub enum LinkKind {
         mode: String,
         /// Its NICs.
         ports: Vec<usize>,
-        /// Other options of the kernel's driver.
-        options: Vec<(String, String)>,
+        /// Other options of the kernel's driver. Each option is there once.
+        options: Vec<BondOption>,
     },
     /// A VLAN on another link.
     Vlan {

@@ -72,12 +72,13 @@ fn section<'t>(text: &'t str, level: &str, title: &str) -> &'t str {
 const COMMON_KEYS: &str = "Common keys";
 
 /// The headings of the page that are not objects.
-const PROSE: [&str; 5] = [
+const PROSE: [&str; 6] = [
     "Files",
     "TOML and KDL",
     "Types of values",
     "Precedence",
     COMMON_KEYS,
+    "Options of a bond",
 ];
 
 /// The objects with all common keys. A node has some of them, for the NIC that it boots from.

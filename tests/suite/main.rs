@@ -39,6 +39,7 @@ mod mboot;
 mod confirm_neighbour;
 mod network;
 mod render_golden;
+mod render_bonds;
 mod played_installations;
 mod esxi_images;
 mod esxi_rules;

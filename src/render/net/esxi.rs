@@ -9,7 +9,7 @@ use crate::{model::Hostname, site::PlannedLink};
 
 use super::{
     super::installer_setting::InstallerSetting,
-    NetText, UnsupportedSetting, esxi_first_boot,
+    NetText, UnsupportedSetting, esxi_first_boot, esxi_teaming,
     view::{LinkBase, LinkLabel, LinkView, families, gateway, joined, mac},
 };
 
@@ -58,6 +58,7 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
             }
         }
     }
+    text.unsupported.extend(esxi_teaming::teaming(view, &base));
     text.unsupported.extend(esxi_first_boot::unsupported(
         view,
         primary,

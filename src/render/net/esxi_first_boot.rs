@@ -1,6 +1,4 @@
 //! Network settings that ESXi's installer does not support, as esxcli commands for the first boot.
-//!
-//! Standard switches support teaming but not LACP, which needs a distributed switch.
 
 use std::net::IpAddr;
 
@@ -20,7 +18,6 @@ pub(super) fn unsupported(
     has_v4: bool,
 ) -> Vec<UnsupportedSetting> {
     let mut unsupported = Vec::new();
-    unsupported.extend(teaming(base));
     unsupported.extend(mtu(primary, "vSwitch0", "vmk0"));
     unsupported.extend(more_addresses(primary, has_v4));
     unsupported.extend(ipv6(primary, "vmk0", has_v4));
@@ -33,7 +30,7 @@ pub(super) fn unsupported(
     unsupported
 }
 
-fn lack(
+pub(super) fn lack(
     setting: InstallerSetting,
     link: &PlannedLink,
     detail: impl std::fmt::Display,
@@ -48,73 +45,10 @@ fn lack(
 }
 
 /// A shell expression for the kernel's name of a NIC, found by its MAC address.
-fn nic(link: &PlannedLink) -> Option<String> {
+pub(super) fn nic(link: &PlannedLink) -> Option<String> {
     mac(link)
         .map(|mac| format!("\"$(nic {mac})\""))
         .or_else(|| link.name.as_ref().map(ToString::to_string))
-}
-
-fn teaming(base: &LinkBase<'_>) -> Option<UnsupportedSetting> {
-    let bond = base.bond?;
-    let LinkKind::Bond { mode, options, .. } = &bond.kind else {
-        return None;
-    };
-    let policy = match mode.as_str() {
-        "active-backup" => "explicit",
-        "balance-rr" | "balance-tlb" | "balance-alb" => "portid",
-        "balance-xor" => "iphash",
-        _ => {
-            return Some(lack(
-                InstallerSetting::Bond,
-                bond,
-                format!("mode {mode} needs a distributed switch"),
-                Vec::new(),
-            ));
-        }
-    };
-    let unknown = options
-        .iter()
-        .find(|(name, _)| !["miimon", "primary", "xmit_hash_policy"].contains(&name.as_str()));
-    if let Some((name, _)) = unknown {
-        return Some(lack(
-            InstallerSetting::Bond,
-            bond,
-            format!("ESXi has no equivalent of the option {name}"),
-            Vec::new(),
-        ));
-    }
-    Some(lack(
-        InstallerSetting::Bond,
-        bond,
-        format!("mode {mode}"),
-        team("vSwitch0", &base.nics, policy),
-    ))
-}
-
-/// Adds NICs to a switch. The first one is its uplink already.
-fn team(switch: &str, nics: &[&PlannedLink], policy: &str) -> Vec<String> {
-    let names: Vec<String> = nics.iter().filter_map(|link| nic(link)).collect();
-    let mut lines: Vec<String> = names
-        .iter()
-        .skip(1)
-        .map(|name| format!("esxcli network vswitch standard uplink add --uplink-name={name} --vswitch-name={switch}"))
-        .collect();
-    let (active, standby) = match policy {
-        "explicit" => (
-            names.first().cloned().unwrap_or_default(),
-            names.get(1..).unwrap_or_default().join(","),
-        ),
-        _ => (names.join(","), String::new()),
-    };
-    let standby = if standby.is_empty() {
-        String::new()
-    } else {
-        format!(" --standby-uplinks={standby}")
-    };
-    lines.push(format!(
-        "esxcli network vswitch standard policy failover set --vswitch-name={switch} --active-uplinks={active}{standby} --load-balancing={policy}"
-    ));
-    lines
 }
 
 fn mtu(link: &PlannedLink, switch: &str, interface: &str) -> Option<UnsupportedSetting> {

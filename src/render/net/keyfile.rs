@@ -2,14 +2,21 @@
 
 use std::net::IpAddr;
 
-use crate::site::{LinkKind, PlannedLink};
+use crate::{
+    model::LinkName,
+    site::{LinkKind, PlannedLink},
+};
 
 use super::{
-    NetFile,
+    NetFile, UnsupportedSetting, bond,
     view::{LinkView, gateway, joined, mac},
 };
 
-pub(super) fn files(view: &LinkView<'_>) -> Vec<NetFile> {
+/// Returns the files, and adds the settings that NetworkManager does not support.
+pub(super) fn files(
+    view: &LinkView<'_>,
+    unsupported: &mut Vec<UnsupportedSetting>,
+) -> Vec<NetFile> {
     let links = view.plan.links.iter().enumerate();
     links
         .map(|(at, link)| NetFile {
@@ -18,7 +25,7 @@ pub(super) fn files(view: &LinkView<'_>) -> Vec<NetFile> {
                 id(link, at)
             ),
             mode: "0600",
-            text: keyfile(view, at, link),
+            text: keyfile(view, at, link, unsupported),
         })
         .collect()
 }
@@ -30,7 +37,12 @@ fn id(link: &PlannedLink, at: usize) -> String {
         .unwrap_or_else(|| format!("link{at}"))
 }
 
-fn keyfile(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> String {
+fn keyfile(
+    view: &LinkView<'_>,
+    at: usize,
+    link: &PlannedLink,
+    unsupported: &mut Vec<UnsupportedSetting>,
+) -> String {
     let controller = controller(view, at);
     let mut text = format!("[connection]\nid={}\ntype={}\n", id(link, at), kind(link));
     if let Some(name) = &link.name
@@ -42,7 +54,7 @@ fn keyfile(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> String {
         text += &format!("master={name}\nslave-type={kind}\n");
     }
     text += &ethernet(view, link);
-    text += &own_section(view, link);
+    text += &own_section(view, link, unsupported);
     if controller.is_none() {
         text += &family(view, at, link, true);
         text += &family(view, at, link, false);
@@ -93,11 +105,19 @@ fn ethernet(view: &LinkView<'_>, link: &PlannedLink) -> String {
     }
 }
 
-fn own_section(view: &LinkView<'_>, link: &PlannedLink) -> String {
+fn own_section(
+    view: &LinkView<'_>,
+    link: &PlannedLink,
+    unsupported: &mut Vec<UnsupportedSetting>,
+) -> String {
     match &link.kind {
         LinkKind::Nic { .. } => String::new(),
         LinkKind::Bond { mode, options, .. } => {
-            let options: String = options
+            let device = |port: usize| view.plan.links[port].name.as_ref().map(LinkName::to_string);
+            let written = bond::keyfile(link, options, device);
+            unsupported.extend(written.unsupported);
+            let options: String = written
+                .known
                 .iter()
                 .map(|(name, value)| format!("{name}={value}\n"))
                 .collect();

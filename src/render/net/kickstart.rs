@@ -5,8 +5,8 @@
 //! booted from. So if a plan has more than plain NICs, the installer keeps that NIC and the installed system gets keyfiles.
 
 use crate::{
-    model::Hostname,
-    site::{LinkKind, PlannedLink},
+    model::{Hostname, LinkName},
+    site::{BondValue, LinkKind, NetPlan, PlannedLink},
 };
 
 use super::{
@@ -39,7 +39,12 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
         text.files = renames(view);
     } else {
         text.lines = vec![installer_line(view, hostname)];
-        text.files = keyfile::files(view)
+        let plan = named_primary_ports(view.plan);
+        let view = &LinkView {
+            plan: &plan,
+            ..*view
+        };
+        text.files = keyfile::files(view, &mut text.unsupported)
             .into_iter()
             .chain(renames(view))
             .collect();
@@ -113,6 +118,29 @@ fn installer_line(view: &LinkView<'_>, hostname: &Hostname) -> String {
         // The kernel command line has configured the NIC; another line for it would conflict.
         false => format!("network --hostname={hostname}"),
     }
+}
+
+/// Names the primary port of each bond, since NetworkManager accepts only a device name as `primary`.
+fn named_primary_ports(plan: &NetPlan) -> NetPlan {
+    let mut plan = plan.clone();
+    let values = plan.links.iter().flat_map(PlannedLink::bond_options);
+    let ports: Vec<usize> = values
+        .filter_map(|option| match option.value {
+            BondValue::Port(port) => Some(port),
+            _ => None,
+        })
+        .collect();
+    for port in ports {
+        if plan.links[port].name.is_none() {
+            let is_free = |name: &LinkName| {
+                let mut names = plan.links.iter().filter_map(|link| link.name.as_ref());
+                names.all(|known| known != name)
+            };
+            let mut names = (port..).filter_map(|number| format!("lan{number}").parse().ok());
+            plan.links[port].name = names.find(is_free);
+        }
+    }
+    plan
 }
 
 /// Files that give NICs their declared names.

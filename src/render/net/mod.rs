@@ -4,8 +4,10 @@
 //! first boot of the installed system, and contain the commands for that. The task decides whether those are used.
 
 mod view;
+mod bond;
 mod esxi;
 mod esxi_first_boot;
+mod esxi_teaming;
 mod kickstart;
 mod dracut;
 mod keyfile;
@@ -34,6 +36,8 @@ pub struct NetText {
     /// Whether the files replace what the installer wrote.
     pub replaces: bool,
     pub unsupported: Vec<UnsupportedSetting>,
+    /// Settings that some readers of the format do not apply.
+    pub risks: Vec<ReaderRisk>,
 }
 
 /// A file of the installed system.
@@ -54,6 +58,14 @@ pub struct UnsupportedSetting {
     pub span: Option<SourceSpan>,
     /// Shell lines that apply it at the first boot. Empty if that is not possible.
     pub first_boot_commands: Vec<String>,
+}
+
+/// A setting that some readers of the format do not apply.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReaderRisk {
+    pub message: String,
+    pub help: &'static str,
+    pub span: Option<SourceSpan>,
 }
 
 /// Writes a machine's network settings in the format of `dialect`.

@@ -6,13 +6,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::site::{LinkKind, PlannedLink};
+use crate::site::{BondOption, LinkKind, PlannedLink};
 
 use super::{
-    super::{installer_setting::InstallerSetting, quote},
-    NetText, UnsupportedSetting,
+    super::quote,
+    NetText, ReaderRisk, bond,
     keyfile::machine_wide,
-    view::{LinkLabel, LinkView, mac},
+    view::{LinkLabel, LinkView, joined, mac},
 };
 
 /// The lines of a `network-config`.
@@ -27,7 +27,7 @@ pub(super) fn express(view: &LinkView<'_>) -> NetText {
             LinkKind::Vlan { .. } => "vlans",
             LinkKind::Bridge { .. } => "bridges",
         };
-        let mut table = device(view, at, &mut text.unsupported);
+        let mut table = device(view, at, &mut text);
         configure(view, at, &mut table);
         let section = whole.entry(section).or_insert_with(|| json!({}));
         section[id(view, at)] = Value::Object(table);
@@ -48,11 +48,7 @@ fn id(view: &LinkView<'_>, at: usize) -> String {
 }
 
 /// The device of a link, without addresses.
-fn device(
-    view: &LinkView<'_>,
-    at: usize,
-    unsupported: &mut Vec<UnsupportedSetting>,
-) -> Map<String, Value> {
+fn device(view: &LinkView<'_>, at: usize, text: &mut NetText) -> Map<String, Value> {
     let link = &view.plan.links[at];
     let names =
         |ports: &[usize]| -> Vec<String> { ports.iter().map(|port| id(view, *port)).collect() };
@@ -64,20 +60,12 @@ fn device(
             options,
         } => {
             let mut parameters = json!({ "mode": mode });
-            for (option, value) in options {
-                match bond_parameter(option) {
-                    Some(name) => parameters[name] = number_or_text(value),
-                    None => unsupported.push(UnsupportedSetting {
-                        setting: InstallerSetting::Bond,
-                        detail: format!(
-                            "{}: netplan has no equivalent of the option {option}",
-                            LinkLabel(link)
-                        ),
-                        span: link.span,
-                        first_boot_commands: Vec::new(),
-                    }),
-                }
+            let written = bond::netplan(link, options, |port| id(view, port));
+            for (name, value) in written.known {
+                parameters[name] = value;
             }
+            text.unsupported.extend(written.unsupported);
+            text.risks.extend(cloud_init_risk(link, options));
             json!({ "interfaces": names(ports), "parameters": parameters })
         }
         LinkKind::Vlan { id: tag, on } => json!({ "id": tag, "link": id(view, *on) }),
@@ -104,24 +92,18 @@ fn nic(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> Value {
     }
 }
 
-fn bond_parameter(option: &str) -> Option<&'static str> {
-    Some(match option {
-        "miimon" => "mii-monitor-interval",
-        "lacp_rate" => "lacp-rate",
-        "xmit_hash_policy" => "transmit-hash-policy",
-        "updelay" => "up-delay",
-        "downdelay" => "down-delay",
-        "min_links" => "min-links",
-        "ad_select" => "ad-select",
-        "fail_over_mac" => "fail-over-mac-policy",
-        _ => return None,
+/// The options with which cloud-init fails on images without netplan.
+fn cloud_init_risk(link: &PlannedLink, options: &[BondOption]) -> Option<ReaderRisk> {
+    let names = bond::not_in_cloud_init(options);
+    (!names.is_empty()).then(|| ReaderRisk {
+        message: format!(
+            "{}: on an image without netplan, cloud-init fails with the option {}, and the machine has no network",
+            LinkLabel(link),
+            joined(names, ", ")
+        ),
+        help: "Ubuntu, and Debian from release 12 on, have netplan; for other images, leave the option out",
+        span: link.span,
     })
-}
-
-fn number_or_text(value: &str) -> Value {
-    value
-        .parse::<u64>()
-        .map_or_else(|_| json!(value), |number| json!(number))
 }
 
 /// Adds addresses, routes and name servers.

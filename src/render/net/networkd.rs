@@ -2,14 +2,13 @@
 
 use std::net::IpAddr;
 
-use crate::site::{LinkKind, PlannedLink};
+use crate::site::{BondOption, LinkKind, PlannedLink};
 
 use super::{
-    super::installer_setting::InstallerSetting,
-    NetFile, NetText, UnsupportedSetting,
+    NetFile, NetText, UnsupportedSetting, bond,
     keyfile::machine_wide,
     kickstart,
-    view::{LinkLabel, LinkView, is_configured, joined, mac},
+    view::{LinkView, is_configured, joined, mac},
 };
 
 /// Adds the files, the package that they need, and the settings that systemd-networkd does not support.
@@ -36,7 +35,9 @@ fn device(link: &PlannedLink, unsupported: &mut Vec<UnsupportedSetting>) -> Opti
     let name = link.name.as_ref()?;
     let (kind, section) = match &link.kind {
         LinkKind::Nic { .. } => return None,
-        LinkKind::Bond { mode, options, .. } => ("bond", bond(link, mode, options, unsupported)),
+        LinkKind::Bond { mode, options, .. } => {
+            ("bond", bond_section(link, mode, options, unsupported))
+        }
         LinkKind::Vlan { id, .. } => ("vlan", format!("\n[VLAN]\nId={id}\n")),
         LinkKind::Bridge { stp, .. } => (
             "bridge",
@@ -50,39 +51,18 @@ fn device(link: &PlannedLink, unsupported: &mut Vec<UnsupportedSetting>) -> Opti
     })
 }
 
-fn bond(
+fn bond_section(
     link: &PlannedLink,
     mode: &str,
-    options: &[(String, String)],
+    options: &[BondOption],
     unsupported: &mut Vec<UnsupportedSetting>,
 ) -> String {
     let mut section = format!("\n[Bond]\nMode={mode}\n");
-    for (option, value) in options {
-        let line = match option.as_str() {
-            "miimon" => format!("MIIMonitorSec={value}ms"),
-            "lacp_rate" => format!("LACPTransmitRate={value}"),
-            "xmit_hash_policy" => format!("TransmitHashPolicy={value}"),
-            "updelay" => format!("UpDelaySec={value}ms"),
-            "downdelay" => format!("DownDelaySec={value}ms"),
-            "min_links" => format!("MinLinks={value}"),
-            "ad_select" => format!("AdSelect={value}"),
-            "fail_over_mac" => format!("FailOverMACPolicy={value}"),
-            _ => {
-                unsupported.push(UnsupportedSetting {
-                    setting: InstallerSetting::Bond,
-                    detail: format!(
-                        "{}: systemd-networkd has no equivalent of the option {option}",
-                        LinkLabel(link)
-                    ),
-                    span: link.span,
-                    first_boot_commands: Vec::new(),
-                });
-                continue;
-            }
-        };
-        section += &line;
-        section.push('\n');
+    let written = bond::networkd(link, options);
+    for (key, value) in written.known {
+        section += &format!("{key}={value}\n");
     }
+    unsupported.extend(written.unsupported);
     section
 }
 
@@ -95,7 +75,12 @@ fn network(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> NetFile {
     text += "\n[Network]\n";
     text += &vlans(view, at);
     match controller(view, at) {
-        Some(line) => text += &line,
+        Some(line) => {
+            text += &line;
+            if bond::is_primary_port(view, at) {
+                text += "PrimarySlave=yes\n";
+            }
+        }
         None => text += &addresses(view, at, link),
     }
     for route in &link.routes {

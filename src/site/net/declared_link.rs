@@ -5,10 +5,10 @@ use crate::model::{
 };
 
 use super::LinkDraft;
-use crate::site::LinkKind;
+use crate::site::{BondOption, BondValue, LinkKind};
 
 /// The default mode of a bond. It needs no configuration of the switch.
-const DEFAULT_MODE: &str = "active-backup";
+pub(super) const DEFAULT_MODE: &str = "active-backup";
 
 /// A link as declared, and the links that it uses.
 pub(super) struct DeclaredLink<'a> {
@@ -18,6 +18,8 @@ pub(super) struct DeclaredLink<'a> {
     pub(super) span: SourceSpan,
     /// The indices of the entries that it uses, each with the span of the reference.
     pub(super) parents: Vec<(usize, SourceSpan)>,
+    /// The options of a bond. Ports are indices of entries.
+    pub(super) options: Vec<BondOption>,
 }
 
 /// The kind of a declared link, with the settings of that kind.
@@ -86,10 +88,16 @@ impl<'a> DeclaredLink<'a> {
                     .as_ref()
                     .map_or(DEFAULT_MODE.into(), |mode| mode.value.clone()),
                 ports: parents,
-                options: bond
+                options: self
                     .options
                     .iter()
-                    .map(|(key, value)| (key.clone(), value.value.clone()))
+                    .map(|option| BondOption {
+                        name: option.name,
+                        value: match &option.value {
+                            BondValue::Port(at) => BondValue::Port(new_index[*at]),
+                            value => value.clone(),
+                        },
+                    })
                     .collect(),
             },
             LinkForm::Bridge(bridge) => LinkKind::Bridge {
@@ -119,6 +127,7 @@ pub(super) fn entries(body: &NodeBody) -> Vec<DeclaredLink<'_>> {
         own,
         span,
         parents: Vec::new(),
+        options: Vec::new(),
     };
     let nics = body.interface.iter().map(|at| {
         let nic = &at.value;
@@ -166,6 +175,7 @@ pub(super) fn find<'a>(
             own: empty.own,
             span: reference.span,
             parents: Vec::new(),
+            options: Vec::new(),
         });
         Some(entries.len() - 1)
     })

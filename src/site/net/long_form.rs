@@ -3,24 +3,13 @@
 //! A reference is the name of a link or a hardware address of the machine. The links that another link uses are its parents.
 //! Links are sorted so that parents come first, otherwise in the order of their declaration.
 
-use crate::model::{Bond, LinkName, Mac, Node, NodeBody, Spanned};
+use crate::model::{LinkName, Mac, Node, NodeBody, Spanned};
 
 use super::{
     LayoutBuilder, LinkDraft,
     declared_link::{DeclaredLink, LinkForm, entries, find},
 };
 use crate::site::{Diagnostic, suggest::suggest};
-
-/// The kernel's names of bonding modes.
-const MODES: [&str; 7] = [
-    "802.3ad",
-    "active-backup",
-    "balance-alb",
-    "balance-rr",
-    "balance-tlb",
-    "balance-xor",
-    "broadcast",
-];
 
 /// Returns whether a node has the long form.
 pub(super) fn is_long(body: &NodeBody) -> bool {
@@ -39,6 +28,11 @@ impl<'a> LayoutBuilder<'a, '_> {
         let macs: Vec<Mac> = node.macs().iter().map(|at| at.value).collect();
         for at in 0..entries.len() {
             self.resolve_parents(&mut entries, at, &macs);
+        }
+        for at in 0..entries.len() {
+            if let LinkForm::Bond(bond) = entries[at].form {
+                entries[at].options = self.bond_options(bond, &entries, at);
+            }
         }
         let order = self.order(&mut entries);
         let mut new_index = vec![0; entries.len()];
@@ -74,21 +68,6 @@ impl<'a> LayoutBuilder<'a, '_> {
                 self.check_mode(bond);
             }
         }
-    }
-
-    fn check_mode(&mut self, bond: &Bond) {
-        let Some(mode) = bond.mode.as_ref() else {
-            return;
-        };
-        if MODES.contains(&mode.as_str()) {
-            return;
-        }
-        let help = match suggest(mode, MODES) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("expected one of {}", MODES.join(", ")),
-        };
-        let message = format!("`{mode}` is not a bonding mode");
-        self.report(Diagnostic::error(message, mode.span).help(help));
     }
 
     fn check_names(&mut self, entries: &[DeclaredLink<'a>]) {

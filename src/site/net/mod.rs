@@ -8,6 +8,7 @@
 mod draft;
 mod declared_link;
 mod long_form;
+mod bond;
 mod ports;
 mod subnets;
 mod route;
