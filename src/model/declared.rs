@@ -59,6 +59,8 @@ pub struct NetworkBody {
     pub subnet: Option<List<Subnet>>,
     /// Its default gateways, at most one per family.
     pub gateway: Option<List<IpAddr>>,
+    /// Whether its gateways may be outside of its subnets.
+    pub on_link: Option<Spanned<bool>>,
     /// DNS servers.
     pub dns: Option<List<IpAddr>>,
     /// The domain that completes a node name without one.
@@ -204,6 +206,8 @@ pub struct NodeBody {
     pub mtu: Option<Box<Spanned<u32>>>,
     /// Short form: whether it gets its address by DHCP.
     pub dhcp: Option<Box<Spanned<bool>>>,
+    /// Short form: whether its gateways and next hops may be outside of its subnets.
+    pub on_link: Option<Box<Spanned<bool>>>,
     /// Long form: NICs.
     pub interface: Vec<Spanned<Interface>>,
     /// Long form: bonds of several NICs.

@@ -67,6 +67,7 @@ effective! {
         "sudo" sudo: bool = false,
     }
     "network" NetworkBody => EffectiveNetwork {
+        "on-link" on_link: bool = false,
         "dhcp" dhcp: DhcpMode = DhcpMode::Off,
         "lease" lease: Duration = TimeSpan::hours(12),
         "unknown" unknown: UndeclaredMode = UndeclaredMode::Watch,
@@ -81,6 +82,7 @@ effective! {
     }
     "Common keys" LinkSettings<'l> where 'l => EffectiveLink {
         "dhcp" dhcp: bool = false,
+        "on-link" on_link: bool = false,
     }
     "bridge" Bridge => EffectiveBridge {
         "stp" stp: bool = false,

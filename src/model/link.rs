@@ -121,6 +121,8 @@ macro_rules! links {
             pub mtu: Option<Spanned<u32>>,
             /// Whether the link gets its address by DHCP.
             pub dhcp: Option<Spanned<bool>>,
+            /// Whether its gateways and next hops may be outside of its subnets.
+            pub on_link: Option<Spanned<bool>>,
         }
 
         impl $name {
@@ -135,6 +137,7 @@ macro_rules! links {
                     search: self.search.as_ref(),
                     mtu: self.mtu.as_ref(),
                     dhcp: self.dhcp.as_ref(),
+                    on_link: self.on_link.as_ref(),
                 }
             }
         }
@@ -152,6 +155,7 @@ pub struct LinkSettings<'a> {
     pub search: Option<&'a List<String>>,
     pub mtu: Option<&'a Spanned<u32>>,
     pub dhcp: Option<&'a Spanned<bool>>,
+    pub on_link: Option<&'a Spanned<bool>>,
 }
 
 links! {

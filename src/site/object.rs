@@ -271,7 +271,7 @@ const FORMS: [(&[&str], &[&str]); 3] = [
     (&["root-password-hash"], &["root-password-file"]),
     (&["password-hash"], &["password-file"]),
     (
-        &["address", "gateway", "routes", "mtu", "dhcp"],
+        &["address", "gateway", "routes", "mtu", "dhcp", "on-link"],
         &["interface", "bond", "vlan", "bridge"],
     ),
 ];

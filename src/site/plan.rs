@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::model::{LinkName, Mac, NetworkName, SourceSpan};
 
-use super::BondOption;
+use super::{BondOption, net::is_link_local};
 
 /// The network configuration of one machine: its links, and the settings of the whole machine.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -53,6 +53,12 @@ pub struct PlannedLink {
 }
 
 impl PlannedLink {
+    /// Whether a next hop is outside of the subnets of this link, and is reached on the link itself. A link with DHCP may have
+    /// more subnets.
+    pub fn is_off_subnet(&self, hop: IpAddr) -> bool {
+        !self.dhcp && !is_link_local(hop) && !self.addresses.iter().any(|net| net.contains(&hop))
+    }
+
     /// The options of a bond. Empty for other links.
     pub fn bond_options(&self) -> &[BondOption] {
         match &self.kind {

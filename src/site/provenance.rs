@@ -210,6 +210,9 @@ impl ProvenanceBuilder<'_, '_> {
             list.push(plain(&key("dhcp"), json!(true), span));
         }
         self.gateways(link, &key("gateway"), list);
+        if let Some(on_link) = link.own.on_link {
+            list.push(plain(&key("on-link"), json!(on_link), Some(on_link.span)));
+        }
         if let LinkKind::Vlan { id, .. } = link.kind {
             let of_network = link.network.and_then(|network| network.body.vlan.as_ref());
             let span = link.vlan_id.or(of_network).map(|at| at.span);

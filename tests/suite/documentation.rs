@@ -72,12 +72,13 @@ fn section<'t>(text: &'t str, level: &str, title: &str) -> &'t str {
 const COMMON_KEYS: &str = "Common keys";
 
 /// The headings of the page that are not objects.
-const PROSE: [&str; 6] = [
+const PROSE: [&str; 7] = [
     "Files",
     "TOML and KDL",
     "Types of values",
     "Precedence",
     COMMON_KEYS,
+    "Gateways outside of the subnet",
     "Options of a bond",
 ];
 

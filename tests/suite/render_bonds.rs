@@ -331,6 +331,18 @@ fn the_primary_port_is_named_as_each_reader_needs_it() {
 }
 
 #[test]
+fn the_installer_gives_the_primary_port_the_name_that_it_has_later() {
+    let (text, _) = rendered("rocky", "active-backup", "primary = \"52:54:00:00:00:01\"");
+    for part in [
+        "ifname=lan0:52:54:00:00:00:01 ip=192.0.2.11::192.0.2.1:255.255.255.0:n1.lab.example:lan0:none",
+        "primary=lan0",
+        "Name=lan0",
+    ] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+}
+
+#[test]
 fn a_bond_without_a_monitor_gets_one() {
     for (policy, expected) in [
         ("rocky", "miimon=100"),

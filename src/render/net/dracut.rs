@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
-use crate::model::Hostname;
+use crate::model::{Hostname, LinkName};
 
 use super::view::{LinkView, families, gateway, mac};
 
-/// The name of the installer's NIC when it has a static address or a VLAN.
+/// The name of the installer's NIC when it has a static address or a VLAN, unless it is declared. Anaconda keeps the name in the
+/// installed system.
 const NIC_NAME: &str = "boot0";
 
 /// Returns the kernel arguments that configure the installer's network.
@@ -40,20 +41,26 @@ fn static_address(view: &LinkView<'_>, hostname: &Hostname) -> Option<Vec<String
         ),
         (None, None) => return None,
     };
+    let off_subnet = via.filter(|via| primary.is_off_subnet(*via));
     let via = via.map(|via| bracketed(&via)).unwrap_or_default();
     let nic_mac = view.installer_mac().unwrap_or(nic_mac);
-    let mut arguments = vec![format!("ifname={NIC_NAME}:{nic_mac}")];
+    let nic = base.nics.iter().find(|nic| mac(nic) == Some(nic_mac));
+    let name = nic.and_then(|nic| nic.name.as_ref());
+    let name = name.map_or(NIC_NAME, LinkName::as_str);
+    let mut arguments = vec![format!("ifname={name}:{nic_mac}")];
     let device = match base.vlan {
         Some(id) => {
-            arguments.push(format!("vlan={NIC_NAME}.{id}:{NIC_NAME}"));
-            format!("{NIC_NAME}.{id}")
+            arguments.push(format!("vlan={name}.{id}:{name}"));
+            format!("{name}.{id}")
         }
-        None => NIC_NAME.into(),
+        None => name.into(),
     };
     let mtu = primary.mtu.map(|mtu| format!(":{mtu}")).unwrap_or_default();
     arguments.push(format!(
         "ip={client}::{via}:{length}:{hostname}:{device}:none{mtu}"
     ));
+    // The route to a gateway outside of the subnet.
+    arguments.extend(off_subnet.map(|via| format!("rd.route={}::{device}", host_route(&via))));
     arguments.extend(
         view.plan
             .dns
@@ -62,6 +69,13 @@ fn static_address(view: &LinkView<'_>, hostname: &Hostname) -> Option<Vec<String
             .map(|dns| format!("nameserver={}", bracketed(dns))),
     );
     Some(arguments)
+}
+
+fn host_route(address: &IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("{address}/32"),
+        IpAddr::V6(address) => format!("[{address}/128]"),
+    }
 }
 
 /// IPv6 addresses need brackets, since colons separate the fields.

@@ -124,6 +124,11 @@ fn static_line(
         address.netmask()
     );
     match gateway(primary, true) {
+        Some(gateway) if primary.is_off_subnet(gateway) => unsupported.push(lack(
+            InstallerSetting::Gateway,
+            primary,
+            &format!("the gateway {gateway} is outside of the subnet"),
+        )),
         Some(gateway) => line += &format!(" --gateway={gateway}"),
         None => unsupported.push(lack(
             InstallerSetting::Gateway,

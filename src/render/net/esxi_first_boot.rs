@@ -78,6 +78,10 @@ fn ipv6(link: &PlannedLink, interface: &str, has_v4: bool) -> Option<Unsupported
     if v6.is_empty() || !has_v4 {
         return None;
     }
+    if let Some(via) = gateway(link, false).filter(|via| link.is_off_subnet(*via)) {
+        let detail = format!("the gateway {via} is outside of the subnet");
+        return Some(lack(InstallerSetting::Gateway, link, detail, Vec::new()));
+    }
     let mut first_boot_commands: Vec<String> = v6
         .iter()
         .map(|net| format!("esxcli network ip interface ipv6 address add --interface-name={interface} --ipv6={net}"))
@@ -223,6 +227,14 @@ fn routes(link: &PlannedLink) -> Option<UnsupportedSetting> {
             ),
             Vec::new(),
         ));
+    }
+    if let Some(route) = link
+        .routes
+        .iter()
+        .find(|route| link.is_off_subnet(route.via))
+    {
+        let detail = format!("the next hop {} is outside of the subnet", route.via);
+        return Some(lack(InstallerSetting::Routes, link, detail, Vec::new()));
     }
     let first_boot_commands = link
         .routes

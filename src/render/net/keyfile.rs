@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::{
     model::LinkName,
     site::{LinkKind, PlannedLink},
@@ -171,17 +173,20 @@ fn family(view: &LinkView<'_>, at: usize, link: &PlannedLink, v4: bool) -> Strin
     if !search.is_empty() && v4 != last {
         text += &format!("dns-search={};\n", search.join(";"));
     }
-    let routes = link
-        .routes
-        .iter()
-        .filter(|route| is_of_family(&route.via))
-        .enumerate();
-    for (number, route) in routes {
-        let metric = route
-            .metric
-            .map(|metric| format!(",{metric}"))
-            .unwrap_or_default();
-        text += &format!("route{}={},{}{metric}\n", number + 1, route.to, route.via);
+    // A gateway outside of the subnets needs a route of its own.
+    let hops = gateway(link, v4).filter(|via| link.is_off_subnet(*via));
+    let to_gateway = hops.map(|via| (IpNet::from(via).to_string(), false));
+    let routes = link.routes.iter().filter(|route| is_of_family(&route.via));
+    let routes = routes.map(|route| {
+        let metric = route.metric.map(|metric| format!(",{metric}"));
+        let text = format!("{},{}{}", route.to, route.via, metric.unwrap_or_default());
+        (text, link.is_off_subnet(route.via))
+    });
+    for (number, (route, is_on_link)) in (1..).zip(to_gateway.into_iter().chain(routes)) {
+        text += &format!("route{number}={route}\n");
+        if is_on_link {
+            text += &format!("route{number}_options=onlink=true\n");
+        }
     }
     text
 }

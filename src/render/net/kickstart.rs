@@ -15,6 +15,11 @@ use super::{
 };
 
 pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
+    let plan = named_primary_ports(view.plan);
+    let view = &LinkView {
+        plan: &plan,
+        ..*view
+    };
     let mut text = NetText {
         cmdline: dracut::cmdline(view, hostname),
         ..NetText::default()
@@ -39,11 +44,6 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
         text.files = renames(view);
     } else {
         text.lines = vec![installer_line(view, hostname)];
-        let plan = named_primary_ports(view.plan);
-        let view = &LinkView {
-            plan: &plan,
-            ..*view
-        };
         text.files = keyfile::files(view, &mut text.unsupported)
             .into_iter()
             .chain(renames(view))
@@ -61,7 +61,8 @@ fn is_plain(view: &LinkView<'_>, link: &PlannedLink) -> bool {
     // `--ipv4-dns-search` exists from RHEL 9 on.
     let search = view.plan.search.is_empty() && link.search.is_empty();
     let known = mac(link).is_some() || link.name.is_some() || view.plan.links.len() == 1;
-    is_nic && one_each && search && known && link.routes.is_empty()
+    let is_on_subnet = link.gateways.iter().all(|via| !link.is_off_subnet(*via));
+    is_nic && one_each && search && known && link.routes.is_empty() && is_on_subnet
 }
 
 fn line(view: &LinkView<'_>, link: &PlannedLink, hostname: Option<&Hostname>) -> String {

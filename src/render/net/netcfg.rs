@@ -3,7 +3,9 @@
 //! netcfg runs before the preseed file is fetched over the network, so the address and the host name must be kernel arguments.
 //! Settings that netcfg does not support are written as files for systemd-networkd.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
 
 use crate::{
     model::Hostname,
@@ -71,6 +73,13 @@ fn static_address(
         (None, Some(net)) => (IpAddr::V6(net.addr()), net.netmask().to_string()),
         (None, None) => return Vec::new(),
     };
+    let via = gateway(link, address.is_ipv4());
+    // netcfg refuses a gateway outside of the subnet, but sets a route to it if the subnet has only one address.
+    let mask = match (address, via.is_some_and(|via| link.is_off_subnet(via))) {
+        (IpAddr::V4(_), true) => Ipv4Addr::BROADCAST.to_string(),
+        (IpAddr::V6(_), true) => Ipv6Addr::from(u128::MAX).to_string(),
+        (_, false) => mask,
+    };
     if let Some(id) = view.base(link).vlan {
         unsupported.push(UnsupportedSetting {
             setting: InstallerSetting::Vlan,
@@ -85,7 +94,7 @@ fn static_address(
         format!("netcfg/get_netmask={mask}"),
         format!(
             "netcfg/get_gateway={}",
-            gateway(link, address.is_ipv4()).map_or_else(|| "none".into(), |via| via.to_string())
+            via.map_or_else(|| "none".into(), |via| via.to_string())
         ),
     ];
     // Only one: a blank would end the argument. All of them are written to /etc/resolv.conf.
@@ -104,12 +113,17 @@ fn is_plain(view: &LinkView<'_>, link: &PlannedLink) -> bool {
     let is_boot_nic = matches!(link.kind, LinkKind::Nic { .. })
         && (mac(link).is_none() || mac(link) == view.installer_mac());
     let one = link.addresses.len() == usize::from(!link.dhcp);
+    let is_host = |net: &IpNet| net.prefix_len() == net.max_prefix_len();
+    // The installed system gets the mask of the installer.
+    let own_mask = link.addresses.iter().all(is_host)
+        || link.gateways.iter().all(|via| !link.is_off_subnet(*via));
     is_boot_nic
         && one
         && link.name.is_none()
         && link.mtu.is_none()
         && link.routes.is_empty()
         && link.gateways.len() <= 1
+        && own_mask
 }
 
 /// The /etc/resolv.conf of a machine with a static address.

@@ -1,8 +1,10 @@
 //! Netplan's format (netplan-yaml(5), version 2), which cloud-init reads as well. NICs are identified by MAC address.
 //!
 //! NICs are named `lan0`, `lan1` and so on, which are no names of the kernel: on systems without netplan, cloud-init writes
-//! configurations that refer to names. A default route is written as `0.0.0.0/0` or `::/0`, since older releases of cloud-init
-//! do not accept `default`. The agent that installs an image uses DHCP, so it needs no kernel arguments.
+//! configurations that refer to names. Default gateways are `gateway4` and `gateway6`: of a route to `::/0`, cloud-init before
+//! 23.4 makes `::/64` or fails on such systems. The agent that installs an image uses DHCP, so it needs no kernel arguments.
+
+use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
@@ -29,6 +31,7 @@ pub(super) fn express(view: &LinkView<'_>) -> NetText {
         };
         let mut table = device(view, at, &mut text);
         configure(view, at, &mut table);
+        text.risks.extend(on_link_risk(link));
         let section = whole.entry(section).or_insert_with(|| json!({}));
         section[id(view, at)] = Value::Object(table);
     }
@@ -92,6 +95,25 @@ fn nic(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> Value {
     }
 }
 
+/// Next hops outside of the subnets, which only netplan reaches.
+fn on_link_risk(link: &PlannedLink) -> Option<ReaderRisk> {
+    let routes = link.routes.iter().map(|route| &route.via);
+    let hops: Vec<&IpAddr> = link.gateways.iter().chain(routes).collect();
+    let hops: Vec<&IpAddr> = hops
+        .into_iter()
+        .filter(|hop| link.is_off_subnet(**hop))
+        .collect();
+    (!hops.is_empty()).then(|| ReaderRisk {
+        message: format!(
+            "{}: on an image with ifupdown, cloud-init does not set routes through gateways outside of the subnets: {}",
+            LinkLabel(link),
+            joined(hops, ", ")
+        ),
+        help: "Ubuntu, and Debian from release 12 on, have netplan, and the RHEL family has NetworkManager: both set them",
+        span: link.span,
+    })
+}
+
 /// The options with which cloud-init fails on images without netplan.
 fn cloud_init_risk(link: &PlannedLink, options: &[BondOption]) -> Option<ReaderRisk> {
     let names = bond::not_in_cloud_init(options);
@@ -119,14 +141,31 @@ fn configure(view: &LinkView<'_>, at: usize, table: &mut Map<String, Value>) {
     if !link.addresses.is_empty() {
         set("addresses", texts(&link.addresses));
     }
-    let defaults = link.gateways.iter().map(|via| {
+    for via in link
+        .gateways
+        .iter()
+        .filter(|via| !link.is_off_subnet(**via))
+    {
+        let key = if via.is_ipv4() {
+            "gateway4"
+        } else {
+            "gateway6"
+        };
+        set(key, json!(via));
+    }
+    // netplan has `on-link` only in routes.
+    let off_subnet = link.gateways.iter().filter(|via| link.is_off_subnet(**via));
+    let defaults = off_subnet.map(|via| {
         let all = if via.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
-        json!({ "to": all, "via": via.to_string() })
+        json!({ "to": all, "via": via, "on-link": true })
     });
     let others = link.routes.iter().map(|route| {
         let mut table = json!({ "to": route.to.to_string(), "via": route.via.to_string() });
         if let Some(metric) = route.metric {
             table["metric"] = json!(metric);
+        }
+        if link.is_off_subnet(route.via) {
+            table["on-link"] = json!(true);
         }
         table
     });

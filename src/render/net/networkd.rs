@@ -83,13 +83,19 @@ fn network(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> NetFile {
         }
         None => text += &addresses(view, at, link),
     }
+    let off_subnet = link.gateways.iter().filter(|via| link.is_off_subnet(**via));
+    off_subnet.for_each(|via| text += &format!("\n[Route]\nGateway={via}\nGatewayOnLink=yes\n"));
     for route in &link.routes {
         let metric = route
             .metric
             .map(|metric| format!("Metric={metric}\n"))
             .unwrap_or_default();
+        let on_link = match link.is_off_subnet(route.via) {
+            true => "GatewayOnLink=yes\n",
+            false => "",
+        };
         text += &format!(
-            "\n[Route]\nDestination={}\nGateway={}\n{metric}",
+            "\n[Route]\nDestination={}\nGateway={}\n{on_link}{metric}",
             route.to, route.via
         );
     }
@@ -159,6 +165,7 @@ fn addresses(view: &LinkView<'_>, at: usize, link: &PlannedLink) -> String {
         .for_each(|net| text += &format!("Address={net}\n"));
     link.gateways
         .iter()
+        .filter(|via| !link.is_off_subnet(**via))
         .for_each(|via| text += &format!("Gateway={via}\n"));
     let primary = at == view.plan.primary;
     let dns: Vec<IpAddr> = machine_wide(&view.plan.dns, &link.dns, primary);

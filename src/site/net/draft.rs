@@ -73,6 +73,7 @@ const UNSET: LinkSettings<'static> = LinkSettings {
     search: None,
     mtu: None,
     dhcp: None,
+    on_link: None,
 };
 
 impl<'a> LinkDraft<'a> {
@@ -114,6 +115,7 @@ impl<'a> LinkDraft<'a> {
                 routes: body.routes.as_deref(),
                 mtu: body.mtu.as_deref(),
                 dhcp: body.dhcp.as_deref(),
+                on_link: body.on_link.as_deref(),
                 ..UNSET
             },
         };

@@ -1,6 +1,11 @@
 //! Gateways and routes: each next hop is in a subnet of its link, and each address family has one default route.
+//!
+//! Hosted servers have gateways outside of their subnets. Those are reached on the link itself: if the declaration has
+//! `on-link`, or if all addresses of the family are single hosts (/32, /128), which have no subnet.
 
 use std::{net::IpAddr, sync::Arc};
+
+use ipnet::IpNet;
 
 use crate::model::{Network, Route, SourceSpan, Spanned};
 
@@ -108,13 +113,15 @@ impl<'a> LayoutBuilder<'a, '_> {
         let Some(span) = address.span else { return };
         // A gateway outside its own network is reported for that network.
         let is_inside = |network: &Arc<Network>| subnet_of(network, gateway.value).is_some();
-        if !is_on_link(link, gateway.value) && address.network.is_some_and(is_inside) {
+        if !is_reachable(link, gateway.value) && address.network.is_some_and(is_inside) {
             let message = format!(
                 "gateway {gateway} cannot be reached from {}: it is not in {}",
                 address.ip(),
                 address.net.trunc()
             );
-            let mistake = Diagnostic::error(message, span).label(self.name);
+            let mistake = Diagnostic::error(message, span)
+                .label(self.name)
+                .help(ON_LINK);
             self.report(mistake.other(gateway.span, "the network's gateway"));
         }
     }
@@ -154,12 +161,13 @@ impl<'a> LayoutBuilder<'a, '_> {
     fn check_next_hop(&mut self, what: &str, link: &LinkDraft<'a>, hop: &Spanned<IpAddr>) {
         let title = link.title();
         let is_own = |address: &super::DraftAddress<'_>| address.ip() == hop.value;
-        let message = if link.addresses.iter().any(is_own) {
-            format!("{what} {hop} is the machine's own address")
-        } else if is_on_link(link, hop.value) {
+        let (message, help) = if link.addresses.iter().any(is_own) {
+            (format!("{what} {hop} is the machine's own address"), None)
+        } else if is_reachable(link, hop.value) {
             return;
         } else {
-            format!("{what} {hop} is not in the subnet of any address of `{title}`")
+            let message = format!("{what} {hop} is not in the subnet of any address of `{title}`");
+            (message, Some(ON_LINK))
         };
         let others: Vec<(SourceSpan, String)> = link
             .addresses
@@ -168,6 +176,7 @@ impl<'a> LayoutBuilder<'a, '_> {
             .collect();
         let mut mistake = Diagnostic::error(message, hop.span).label(self.name);
         mistake.others = others;
+        mistake.help = help.map(String::from);
         self.report(mistake);
     }
 }
@@ -191,13 +200,21 @@ pub(in crate::site) fn network_gateway<'a>(
     })
 }
 
-/// Returns whether a next hop is reachable without a router. Every IPv6 link has link-local addresses.
-fn is_on_link(link: &LinkDraft<'_>, hop: IpAddr) -> bool {
+/// The help for a gateway outside of the subnets.
+const ON_LINK: &str =
+    "if it is on the link nevertheless, as at some hosting providers, set on-link = true";
+
+/// Returns whether a next hop is reachable without a router: it is in a subnet, or is on the link by declaration. Every IPv6
+/// link has link-local addresses.
+fn is_reachable(link: &LinkDraft<'_>, hop: IpAddr) -> bool {
+    let nets = || link.addresses.iter().map(|address| address.net);
+    let mut same_family = nets().filter(|net| net.addr().is_ipv4() == hop.is_ipv4());
+    let first = same_family.next();
+    let is_host = |net: &IpNet| net.prefix_len() == net.max_prefix_len();
     is_link_local(hop)
-        || link
-            .addresses
-            .iter()
-            .any(|address| address.net.contains(&hop))
+        || link.own.effective().on_link
+        || nets().any(|net| net.contains(&hop))
+        || first.is_some_and(|net| is_host(&net) && same_family.all(|net| is_host(&net)))
 }
 
 /// Returns whether an address is an IPv6 link-local address.

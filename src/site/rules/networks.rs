@@ -65,6 +65,7 @@ impl<'a> SiteCheck<'a> {
         }
         let message = match subnets(network).find(|subnet| subnet.contains(&ip)) {
             _ if is_unassignable(ip) => format!("{ip} cannot be a gateway"),
+            None if network.body.effective().on_link => return,
             None => format!("gateway {ip} is outside network `{}`", network.name),
             Some(subnet) => match edge(subnet, ip) {
                 // The first address of an IPv6 subnet is the anycast address of its routers.
