@@ -16,6 +16,7 @@ pub(crate) mod loading;
 pub(crate) mod rendering;
 pub(crate) mod debconf;
 pub(crate) mod installer;
+pub(crate) mod cloud_init;
 pub(crate) mod story;
 mod story_seals;
 

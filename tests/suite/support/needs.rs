@@ -11,9 +11,10 @@
 
 use std::{
     env,
-    fs::File,
+    fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use super::{installer, sources::root};
@@ -45,6 +46,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("python3", "python3"),
     ("strace", "strace"),
+    ("systemd-networkd", "systemd"),
     ("unshare", "util-linux"),
     ("xorriso", "xorriso"),
 ];
@@ -54,12 +56,33 @@ pub(crate) fn kernel_package() -> PathBuf {
     root().join("target/tests/kernel/package")
 }
 
-/// The path of a program: in `PATH`, in the Python environment of `tests/run tools`, or where only root's `PATH` leads.
+/// Where `tests/run tools` unpacks releases of cloud-init. Each has a directory with its version as the name.
+pub(crate) fn cloud_init() -> PathBuf {
+    root().join("target/tests/cloud-init")
+}
+
+/// The Python of the environment that `tests/run tools` makes.
+pub(crate) fn python() -> PathBuf {
+    root().join("target/tests/venv/bin/python")
+}
+
+/// NetworkManager's client, which `tests/run tools` unpacks together with its library.
+pub(crate) fn nmcli() -> Option<Command> {
+    let package = root().join("target/tests/network-manager/usr");
+    let libraries = fs::read_dir(package.join("lib")).ok()?;
+    let libraries: Vec<PathBuf> = libraries.map(|entry| entry.unwrap().path()).collect();
+    let mut command = Command::new(package.join("bin/nmcli"));
+    command.env("LD_LIBRARY_PATH", env::join_paths(libraries).unwrap());
+    Some(command)
+}
+
+/// The path of a program: in `PATH`, in the Python environment of `tests/run tools`, where only root's `PATH` leads, or where
+/// systemd has its services.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let paths = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&paths)
         .chain([root().join("target/tests/venv/bin")])
-        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
+        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin", "/lib/systemd"].map(PathBuf::from));
     folders
         .map(|folder| folder.join(name))
         .find(|path| path.is_file())
@@ -81,6 +104,14 @@ fn remedy(need: &str) -> Option<String> {
                 .iter()
                 .all(|release| installer::root_directory(*release).is_dir()),
             "run `tests/run tools`, which downloads its components".to_owned(),
+        ),
+        "cloud-init" => (
+            cloud_init().is_dir() && python().is_file(),
+            "run `tests/run tools`, which downloads it".to_owned(),
+        ),
+        "nmcli" => (
+            nmcli().is_some(),
+            "run `tests/run tools`, which downloads it".to_owned(),
         ),
         "ksvalidator" => (
             program(need).is_some(),

@@ -13,6 +13,15 @@ use bootwright::{
 
 pub(crate) const SITE: &str = include_str!("../../fixtures/render/site.toml");
 
+/// One node for each kind of network, with the policy `image`.
+const NETWORKS: &str = include_str!("../../fixtures/render/networks.toml");
+
+/// The nodes of `networks.toml` with another policy: `debian`, `image` or `rocky`.
+pub(crate) fn networks(policy: &str) -> Rendering {
+    let policy = format!("policy = \"{policy}\"");
+    rendering(&NETWORKS.replace("policy = \"image\"", &policy), &[])
+}
+
 /// The boot.cfg of an image by VMware.
 pub(crate) const BOOT_CFG: &str = "bootstate=0\ntitle=Loading ESXi installer\ntimeout=5\nprefix=\nkernel=/b.b00\nkernelopt=runweasel cdromBoot\nmodules=/jumpstrt.gz --- /useropts.gz --- /k.b00 --- /s.v00\nbuild=8.0.3-0.0.24022510\nupdated=0\n";
 
@@ -184,6 +193,18 @@ pub(crate) fn text(body: &FileBody) -> String {
         FileBody::Bytes(bytes) => String::from_utf8(bytes.clone()).expect("text"),
         FileBody::Repo { repo, path } => format!("(file {path} of repo {repo})\n"),
     }
+}
+
+/// The files that a script of this text writes to the installed system, by name.
+pub(crate) fn installed_files(script: &str) -> BTreeMap<String, String> {
+    let starts = script.split("\ncat > '").skip(1);
+    let written = starts.filter_map(|rest| {
+        let (path, rest) = rest.split_once("' <<'BOOTWRIGHT'\n")?;
+        let (text, _) = rest.split_once("\nBOOTWRIGHT\n")?;
+        let name = path.rsplit('/').next()?;
+        Some((name.to_string(), format!("{text}\n")))
+    });
+    written.collect()
 }
 
 /// All of a node's files, each under its name.
