@@ -25,6 +25,7 @@ use super::{
     library::Task,
     net::NetText,
     quote::FileFormat,
+    regional,
     requested_settings::PasswordHashes,
     urls::{self, Urls},
     vars::vars,
@@ -62,6 +63,10 @@ pub(super) fn shared(inputs: &TemplateInputs<'_>) -> SharedValues {
     values.insert("net", net(inputs));
     values.insert("disk", disk::value(&inputs.resolved.settings));
     values.insert("settings", settings(inputs));
+    values.insert(
+        "keyboard",
+        regional::keyboard_value(&inputs.resolved.settings),
+    );
     values.insert("vars", vars(inputs.resolved));
     values.insert("facts", Value::from(Serde(inputs.facts)));
     values.insert(
@@ -167,16 +172,15 @@ fn settings(inputs: &TemplateInputs<'_>) -> Value {
             .flat_map(|list| list.values().cloned())
             .collect()
     };
-    let text = |at: Option<&crate::model::Spanned<String>>| at.map(|at| at.value.clone());
     let effective = settings.effective();
     context! {
         root_password_hash => inputs.passwords.root.as_ref().map(|hash| hash.expose()),
         ssh_keys => list(settings.ssh_keys.as_deref()),
         user => settings.user.as_deref().map_or(Value::from(()), |at| user(&at.value, inputs, list(settings.ssh_keys.as_deref()))),
         packages => list(settings.packages.as_deref()),
-        timezone => text(settings.timezone.as_deref()),
-        locale => text(settings.locale.as_deref()),
-        keyboard => text(settings.keyboard.as_deref()),
+        timezone => regional::timezone(settings),
+        locale => regional::locale(settings),
+        keyboard => regional::keyboard(settings).map(|keyboard| keyboard.to_string()),
         kernel_args => list(settings.kernel_args.as_deref()),
         boot_args => list(settings.boot_args.as_deref()),
         secure_boot => effective.secure_boot,

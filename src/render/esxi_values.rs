@@ -4,7 +4,7 @@ use minijinja::Value;
 
 use crate::site::Diagnostic;
 
-use super::{esxi, esxi_options, library::Task, request::RenderRequest, values};
+use super::{esxi, esxi_options, library::Task, regional, request::RenderRequest};
 
 /// Returns `esxi` of the templates, and the words for the kernel's command line.
 pub(super) fn values(
@@ -33,9 +33,10 @@ pub(super) fn values(
             .unwrap_or_default()
     };
     let install = keep(esxi::install(settings, &options));
-    let keyboard = keep(values::esxi_keyboard(settings.keyboard.as_deref()).map(String::from));
     let license =
         keep(esxi::license(request.resolved, request.external).map(Option::unwrap_or_default));
+    let (keyboard, warning) = regional::esxi_keyboard(settings);
+    diagnostics.extend(warning);
     let value = minijinja::context! { install => install, choice => esxi::choice(settings, &options), clearpart => options.clearpart.as_deref(), keyboard => keyboard, license => license };
     (value, options.kernel)
 }

@@ -30,6 +30,7 @@ mod library;
 mod references;
 mod compile;
 mod external;
+mod regional;
 mod requested_settings;
 mod system_accounts;
 mod values;

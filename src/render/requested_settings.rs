@@ -2,7 +2,7 @@
 
 use crate::{
     model::{HashKind, PasswordHash, Settings, SourceSpan},
-    site::{Diagnostic, Resolved, Site},
+    site::{Diagnostic, Resolved, Site, current_timezone, supported_locale},
 };
 
 use super::{external::ExternalInputs, installer_setting::InstallerSetting, task::TaskSpec};
@@ -141,15 +141,17 @@ pub(super) fn runs_first_boot(spec: &TaskSpec, settings: &Settings) -> bool {
 
 /// Whether the value is one that the installed system always has.
 fn is_fixed_value(spec: &TaskSpec, setting: InstallerSetting, settings: &Settings) -> bool {
-    let value = match setting {
-        InstallerSetting::Timezone => settings.timezone.as_deref(),
-        InstallerSetting::Locale => settings.locale.as_deref(),
-        _ => None,
+    let is_same = |known: &String| match setting {
+        InstallerSetting::Timezone => settings.timezone.as_deref().is_some_and(|at| {
+            current_timezone(&at.value).is_ok_and(|zone| current_timezone(known) == Ok(zone))
+        }),
+        InstallerSetting::Locale => settings.locale.as_deref().is_some_and(|at| {
+            supported_locale(&at.value).is_ok_and(|locale| supported_locale(known) == Ok(locale))
+        }),
+        _ => false,
     };
     let fixed = spec.fixed.get(&setting);
-    fixed
-        .zip(value)
-        .is_some_and(|(fixed, value)| fixed.contains(&value.value))
+    fixed.is_some_and(|fixed| fixed.iter().any(is_same))
 }
 
 /// The password hashes of a machine's accounts.

@@ -5,7 +5,7 @@ use crate::{
     site::Diagnostic,
 };
 
-use super::{installer_setting::InstallerSetting, system_accounts};
+use super::{regional, system_accounts};
 
 /// What a text may be.
 struct TextRule {
@@ -26,9 +26,6 @@ const KERNEL_ARGUMENT: TextRule = rule(
     "one line without control characters",
 );
 const KEPT_DISK: TextRule = rule(is_line, "a disk", "a path or a serial number on one line");
-const TIME_ZONE: TextRule = rule(is_timezone, "a time zone", "such as `Europe/Berlin`");
-const LOCALE: TextRule = rule(is_locale, "a locale", "such as `en_US.UTF-8`");
-const KEYBOARD: TextRule = rule(is_keyboard, "a keyboard layout", "such as `us`");
 const DISK: TextRule = rule(
     is_line,
     "a disk",
@@ -59,19 +56,13 @@ pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {
     ] {
         check(list.as_deref().map_or(&[], |list| &list.value), &rule);
     }
-    for (text, rule) in [
-        (settings.timezone.as_deref(), TIME_ZONE),
-        (settings.locale.as_deref(), LOCALE),
-        (settings.keyboard.as_deref(), KEYBOARD),
-    ] {
-        check(text.map_or(&[], std::slice::from_ref), &rule);
-    }
     if let Some(disk) = settings.disk.as_deref().map(|at| &at.value) {
         for text in [&disk.path, &disk.serial, &disk.model] {
             check(text.as_slice(), &DISK);
         }
     }
     diagnostics.extend(of_user(settings));
+    diagnostics.extend(regional::mistakes(settings));
     diagnostics
 }
 
@@ -165,90 +156,4 @@ fn is_package(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-+._@^*:=~/".contains(&byte))
-}
-
-fn is_timezone(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_+-/".contains(&byte))
-        && !text.starts_with(['-', '/'])
-}
-
-fn is_locale(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_.@-".contains(&byte))
-        && !text.starts_with('-')
-}
-
-fn is_keyboard(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-(), ".contains(&byte))
-        && !text.starts_with('-')
-}
-
-/// ESXi's keyboards, by the common names of their layouts.
-const ESXI_KEYBOARDS: [(&str, &str); 35] = [
-    ("be", "Belgian"),
-    ("br", "Brazilian"),
-    ("hr", "Croatian"),
-    ("cz", "Czechoslovakian"),
-    ("dk", "Danish"),
-    ("ee", "Estonian"),
-    ("fi", "Finnish"),
-    ("fr", "French"),
-    ("de", "German"),
-    ("gr", "Greek"),
-    ("is", "Icelandic"),
-    ("it", "Italian"),
-    ("jp", "Japanese"),
-    ("latam", "Latin American"),
-    ("no", "Norwegian"),
-    ("pl", "Polish"),
-    ("pt", "Portuguese"),
-    ("ru", "Russian"),
-    ("si", "Slovenian"),
-    ("es", "Spanish"),
-    ("se", "Swedish"),
-    ("ch-fr", "Swiss French"),
-    ("ch", "Swiss German"),
-    ("tr", "Turkish"),
-    ("ua", "Ukrainian"),
-    ("gb", "United Kingdom"),
-    ("uk", "United Kingdom"),
-    ("us", "US Default"),
-    ("dvorak", "US Dvorak"),
-    ("us-dvorak", "US Dvorak"),
-    ("cs", "Czechoslovakian"),
-    ("da", "Danish"),
-    ("el", "Greek"),
-    ("ja", "Japanese"),
-    ("sv", "Swedish"),
-];
-
-/// Returns ESXi's name of a keyboard layout.
-pub(super) fn esxi_keyboard(
-    keyboard: Option<&Spanned<String>>,
-) -> Result<&'static str, Diagnostic> {
-    let Some(at) = keyboard else {
-        return Ok("US Default");
-    };
-    let entry = ESXI_KEYBOARDS
-        .iter()
-        .find(|(layout, name)| *layout == at.value || *name == at.value);
-    entry.map(|(_, name)| *name).ok_or_else(|| {
-        let known: Vec<&str> = ESXI_KEYBOARDS.iter().map(|(layout, _)| *layout).collect();
-        Diagnostic::error(
-            format!(
-                "ESXi has no keyboard `{at}` (`{}`)",
-                InstallerSetting::Keyboard
-            ),
-            at.span,
-        )
-        .help(format!("supported: {}", known.join(", ")))
-    })
 }

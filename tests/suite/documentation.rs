@@ -72,11 +72,12 @@ fn section<'t>(text: &'t str, level: &str, title: &str) -> &'t str {
 const COMMON_KEYS: &str = "Common keys";
 
 /// The headings of the page that are not objects.
-const PROSE: [&str; 7] = [
+const PROSE: [&str; 8] = [
     "Files",
     "TOML and KDL",
     "Types of values",
     "Precedence",
+    "Time zones, locales and keyboards",
     COMMON_KEYS,
     "Gateways outside of the subnet",
     "Options of a bond",

@@ -59,6 +59,7 @@ mod render_errors;
 mod render_scripts;
 mod render_cache;
 mod render_page;
+mod regional;
 mod cli;
 mod deliveries;
 mod loaders;

@@ -327,11 +327,6 @@ fn a_setting_that_an_installer_cannot_express_is_an_error_with_task_and_setting(
             "mtu = 1400",
             "policies.d/site.toml:{}: task `esxi` does not support `mtu`: NIC 00:50:56:00:00:05: 1400 [for node esx-secure (policy esxi)] = it needs a script at the first boot, and scripts do not run with Secure Boot",
         ),
-        (
-            "esx-static",
-            "keyboard = \"klingon\"",
-            "policies.d/site.toml:{}: ESXi has no keyboard `klingon` (`keyboard`) [for node esx-static (policy esxi)] = supported: be, br, hr, cz, dk, ee, fi, fr, de, gr, is, it, jp, latam, no, pl, pt, ru, si, es, se, ch-fr, ch, tr, ua, gb, uk, us, dvorak, us-dvorak, cs, da, el, ja, sv",
-        ),
     ] {
         let toml = SITE.replace(&format!("[node.{node}]"), &format!("[node.{node}]\n{edit}"));
         let line = toml.lines().position(|line| line == edit).unwrap() + 1;

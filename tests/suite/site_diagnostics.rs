@@ -37,7 +37,7 @@ fn lines(list: &[(&str, &[u8])]) -> Vec<String> {
 
 #[test]
 fn each_error_has_its_own_report() {
-    let cases: [(&str, &str, &str); 16] = [
+    let cases: [(&str, &str, &str); 18] = [
         (
             "policies.d/a.toml",
             "[node.a]\nhostnme = \"x\"\n",
@@ -214,6 +214,40 @@ error: a policy needs a name
   |  ^^^^^^
   |
   = help: write `[policy.name]`
+"#,
+        ),
+        (
+            "policies.d/a.toml",
+            "[defaults]\ntimezone = \"Europe/Berln\"\nkeyboard = \"de/nodeadkeys\"\n",
+            r#"
+error: `Europe/Berln` is not a time zone
+ --> policies.d/a.toml:2:12
+  |
+2 | timezone = "Europe/Berln"
+  |            ^^^^^^^^^^^^^^
+  |
+  = help: did you mean `Europe/Berlin`?
+
+error: `de/nodeadkeys` is not a keyboard layout
+ --> policies.d/a.toml:3:12
+  |
+3 | keyboard = "de/nodeadkeys"
+  |            ^^^^^^^^^^^^^^^
+  |
+  = help: did you mean `de(nodeadkeys)`?
+"#,
+        ),
+        (
+            "policies.d/a.kdl",
+            "defaults {\n    locale \"en_UK.UTF-8\"\n}\n",
+            r#"
+error: `en_UK.UTF-8` is not a locale
+ --> policies.d/a.kdl:2:12
+  |
+2 |     locale "en_UK.UTF-8"
+  |            ^^^^^^^^^^^^^
+  |
+  = help: did you mean `en_GB.UTF-8`?
 "#,
         ),
         (

@@ -9,6 +9,8 @@ use std::{
 use ipnet::Ipv4Net;
 use nix::ifaddrs::getifaddrs;
 
+use crate::site::current_timezone;
+
 /// The detected settings; each may be missing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct HostSettings {
@@ -168,21 +170,14 @@ fn domain(text: &str) -> Option<String> {
     named.next().map(String::from)
 }
 
+/// The current name of the zone in `/etc/timezone`. An unknown one is treated as missing: the site would be invalid.
 fn zone_of_text(text: &str) -> Option<String> {
-    let zone = text.trim();
-    is_zone(zone).then(|| zone.into())
+    current_timezone(text.trim()).ok().map(String::from)
 }
 
 fn zone_of_link(link: &str) -> Option<String> {
     let (_, zone) = link.split_once("zoneinfo/")?;
-    is_zone(zone).then(|| zone.into())
-}
-
-fn is_zone(zone: &str) -> bool {
-    !zone.is_empty()
-        && zone
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c))
+    zone_of_text(zone)
 }
 
 /// The public keys in `directory`: the owner's own keys first, then `authorized_keys`.
@@ -303,6 +298,13 @@ mod tests {
             Some("Etc/GMT+2".into())
         );
         assert_eq!(zone_of_link("../etc/other"), None);
-        assert_eq!(zone_of_text("a b"), None);
+        for (text, zone) in [
+            ("Europe/Berlin\n", Some("Europe/Berlin")),
+            ("US/Eastern\n", Some("America/New_York")),
+            ("a b", None),
+            ("", None),
+        ] {
+            assert_eq!(zone_of_text(text).as_deref(), zone, "{text}");
+        }
     }
 }

@@ -9,7 +9,9 @@ use crate::model::{
 };
 
 use super::SiteCheck;
-use crate::site::{Diagnostic, net::is_unassignable};
+use crate::site::{
+    Diagnostic, Keyboard, UnknownName, current_timezone, net::is_unassignable, supported_locale,
+};
 
 /// The number of search domains that every resolver supports (the limit of glibc before 2.26).
 const MAX_SEARCH_DOMAINS: usize = 6;
@@ -33,9 +35,9 @@ impl<'a> SiteCheck<'a> {
         if let Some(disk) = &settings.disk {
             self.disk(disk);
         }
-        if let Some(timezone) = &settings.timezone {
-            self.timezone(timezone);
-        }
+        self.known_name(settings.timezone.as_deref(), current_timezone);
+        self.known_name(settings.locale.as_deref(), supported_locale);
+        self.known_name(settings.keyboard.as_deref(), str::parse::<Keyboard>);
         self.dns(settings.dns.as_deref());
         self.names(
             settings.domain.as_deref(),
@@ -74,20 +76,15 @@ impl<'a> SiteCheck<'a> {
         }
     }
 
-    fn timezone(&mut self, at: &Spanned<String>) {
-        let part = |part: &str| {
-            part.starts_with(|c: char| c.is_ascii_alphabetic())
-                && part
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"_+-".contains(&byte))
-        };
-        let is_zone = at.value.split('/').all(part) && at.value.split('/').count() <= 3;
-        if !is_zone {
-            let message = format!("`{at}` does not look like a time zone");
-            self.report(
-                Diagnostic::warning(message, at.span)
-                    .help("write a name such as `Europe/Berlin` or `UTC`"),
-            );
+    fn known_name<T>(
+        &mut self,
+        at: Option<&Spanned<String>>,
+        find: impl Fn(&str) -> Result<T, UnknownName>,
+    ) {
+        if let Some(at) = at
+            && let Err(error) = find(&at.value)
+        {
+            self.report(error.at(at.span));
         }
     }
 
