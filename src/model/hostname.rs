@@ -11,10 +11,19 @@ pub struct Hostname(String);
 
 /// Why a text is not a host name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not a host name: expected labels of letters, digits and `-` (none first or last), at most 63 characters each"
-)]
-pub struct HostnameError(pub String);
+pub enum HostnameError {
+    #[error(
+        "`{0}` is not a host name: expected labels of letters, digits and `-` (none first or last), at most 63 characters each"
+    )]
+    Malformed(String),
+    #[error("`{0}` is not a host name: programs would read it as an address")]
+    Address(String),
+    #[error("a host name of {0} characters: at most 253 are allowed")]
+    Long(usize),
+    /// By RFC 6761 §6.3 it always is the machine that asks. systemd and Anaconda treat it as no name.
+    #[error("`{0}` cannot be the host name of a machine: every machine uses it for itself")]
+    Loopback(String),
+}
 
 impl Hostname {
     pub fn as_str(&self) -> &str {
@@ -29,6 +38,13 @@ impl Hostname {
             .expect("a split yields at least one part")
     }
 
+    /// Whether it is a name that every machine has for itself.
+    pub fn is_loopback(&self) -> bool {
+        let labels = || self.0.split('.');
+        let is_localhost = |label: &str| label.eq_ignore_ascii_case("localhost");
+        labels().next().is_some_and(is_localhost) || labels().next_back().is_some_and(is_localhost)
+    }
+
     /// All labels after the first, if there are any.
     pub fn domain(&self) -> Option<&str> {
         self.0.split_once('.').map(|(_, domain)| domain)
@@ -40,16 +56,28 @@ impl FromStr for Hostname {
 
     fn from_str(text: &str) -> Result<Self, HostnameError> {
         let name = text.strip_suffix('.').unwrap_or(text);
-        let is_valid = name.len() <= 253 && name.split('.').all(is_label);
-        // A name of digits and dots would be parsed as an address.
-        let numeric = name
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.');
-        if is_valid && !numeric {
-            Ok(Hostname(name.into()))
-        } else {
-            Err(HostnameError(text.into()))
+        if !name.split('.').all(is_label) {
+            return Err(HostnameError::Malformed(text.into()));
         }
+        if name.split('.').all(is_number) {
+            return Err(HostnameError::Address(text.into()));
+        }
+        match name.len() {
+            0..=MAX_LENGTH => Ok(Hostname(name.into())),
+            length => Err(HostnameError::Long(length)),
+        }
+    }
+}
+
+/// The maximum length of a whole name, in characters: 255 octets in a message of DNS.
+const MAX_LENGTH: usize = 253;
+
+/// Whether `inet_aton` reads a label as a number. It accepts one to four of them, decimal, octal or hexadecimal.
+fn is_number(label: &str) -> bool {
+    let hexadecimal = label.strip_prefix("0x").or(label.strip_prefix("0X"));
+    match hexadecimal {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => label.bytes().all(|byte| byte.is_ascii_digit()),
     }
 }
 
@@ -84,24 +112,61 @@ mod tests {
 
     #[test]
     fn names_of_rfc_1123_pass_and_others_do_not() {
-        for text in ["a", "esx01.lab.example", "3com.example", "x-y.example."] {
-            assert!(text.parse::<Hostname>().is_ok(), "{text}");
+        let label = "a".repeat(63);
+        let longest = [label.as_str(); 4].join(".")[..253].to_string();
+        for text in [
+            "a",
+            "esx01.lab.example",
+            "3com.example",
+            "x-y.example.",
+            "WEB01",
+            "42.lab.example",
+            "1e5",
+            "0xg",
+            "xn--bcher-kva.example",
+            &label,
+            &longest,
+        ] {
+            let name = text.parse::<Hostname>().unwrap();
+            assert_eq!(name.as_str(), text.trim_end_matches('.'));
         }
         let long = "a".repeat(64);
         for text in [
-            "",
-            ".",
-            "a..b",
-            "-a",
-            "a-",
-            "a_b",
-            "ä",
+            "", ".", "a..b", "a..", ".a", "-a", "a-", "a.-b", "a_b", "ä", &long, "a b", "a\n",
+        ] {
+            let error = HostnameError::Malformed(text.into());
+            assert_eq!(text.parse::<Hostname>(), Err(error));
+        }
+        for text in [
             "192.0.2.1",
             "42",
-            &long,
-            "a b",
+            "1.2",
+            "0x7f000001",
+            "0X10.1",
+            "010.1.1.1",
         ] {
-            assert_eq!(text.parse::<Hostname>(), Err(HostnameError(text.into())));
+            let error = HostnameError::Address(text.into());
+            assert_eq!(text.parse::<Hostname>(), Err(error));
+        }
+        let over = format!("{longest}a");
+        assert_eq!(over.parse::<Hostname>(), Err(HostnameError::Long(254)));
+    }
+
+    #[test]
+    fn localhost_is_the_name_of_every_machine() {
+        for (text, is) in [
+            ("localhost", true),
+            ("LOCALHOST.", true),
+            ("localhost.lab.example", true),
+            ("web.localhost", true),
+            ("localhost1", false),
+            ("web.localdomain", false),
+        ] {
+            assert_eq!(
+                text.parse::<Hostname>().unwrap().is_loopback(),
+                is,
+                "{text}"
+            );
         }
     }
 

@@ -19,8 +19,7 @@ use super::{
     boot::boot_cfg,
     broker,
     context::{self, SecretFunction, SharedValues},
-    esxi as esxi_text, esxi_values, first_boot, hand_over,
-    hostname::hostname,
+    esxi as esxi_text, esxi_values, first_boot, hand_over, hostname,
     library::Task,
     net::{self, LinkView, NetText},
     quote::FileFormat,
@@ -63,9 +62,10 @@ impl<'a> AttemptRenderer<'a> {
             request.external,
             diagnostics,
         );
-        let hostname = hostname(resolved, request.facts)
+        let hostname = hostname::hostname(resolved, request.facts)
             .map_err(|error| diagnostics.push(error))
             .ok()?;
+        diagnostics.extend(hostname::too_long(&hostname, task, resolved));
         let repo = find_repo(request, task, diagnostics);
         let plan = valid_plan(resolved, diagnostics)?;
         let view = LinkView {

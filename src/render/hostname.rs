@@ -9,7 +9,7 @@ use crate::{
     site::{Diagnostic, HostnameRule, Resolved, complete_hostname},
 };
 
-use super::{engine, vars::vars};
+use super::{engine, library::Task, task::Dialect, vars::vars};
 
 /// Returns the host name of a machine.
 pub fn hostname(resolved: &Resolved, facts: &Facts) -> Result<Hostname, Diagnostic> {
@@ -44,6 +44,42 @@ fn from_template(
         })?;
     complete_hostname(name.trim(), domain(resolved).as_deref())
         .map_err(|error| wrong(error.to_string()))
+}
+
+/// The longest name that a system can set for itself: HOST_NAME_MAX of Linux. The name of an ESXi host is also the common name of
+/// its certificate, which has the same limit (RFC 5280, ub-common-name).
+const MAX_LENGTH: usize = 64;
+
+/// Reports a name that the installed system cannot set. Debian's installer sets only the first label, which always fits.
+pub(super) fn too_long(
+    hostname: &Hostname,
+    task: &Task,
+    resolved: &Resolved,
+) -> Option<Diagnostic> {
+    let length = hostname.as_str().len();
+    if length <= MAX_LENGTH {
+        return None;
+    }
+    let setting = resolved.settings.hostname.as_deref().map(|at| at.span);
+    let span = setting.or_else(|| resolved.declared.as_ref().map(|node| node.span()));
+    let begin = format!("host name `{hostname}` has {length} characters");
+    let diagnostic = match task.spec.dialect {
+        Dialect::Kickstart | Dialect::Esxi => Diagnostic::error(
+            format!(
+                "{begin}: a system of task `{}` can set {MAX_LENGTH}",
+                task.name
+            ),
+            span,
+        ),
+        Dialect::Netplan => Diagnostic::warning(
+            format!(
+                "{begin}: an image that sets the whole name, as the RHEL family does, can set {MAX_LENGTH}"
+            ),
+            span,
+        ),
+        Dialect::Netcfg | Dialect::None => return None,
+    };
+    Some(diagnostic.help("set a shorter `hostname` or `domain`"))
 }
 
 /// The values that a host name template can use.

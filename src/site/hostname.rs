@@ -12,15 +12,16 @@ pub enum HostnameRule {
     Template(Spanned<String>),
 }
 
-/// Returns the complete host name. A name with a dot is already complete; any other gets the domain.
+/// Returns the complete host name of a machine. A name with a dot is already complete; any other gets the domain.
 pub fn complete_hostname(name: &str, domain: Option<&str>) -> Result<Hostname, HostnameError> {
+    let own: Hostname = name.parse()?;
+    if own.is_loopback() {
+        return Err(HostnameError::Loopback(name.into()));
+    }
     match domain {
-        Some(domain) if !name.contains('.') => {
-            // The name is checked without the domain first, so that the message quotes the name as written.
-            name.parse::<Hostname>()?;
-            format!("{name}.{domain}").parse()
-        }
-        _ => name.parse(),
+        // The name is checked without the domain first, so that the message quotes the name as written.
+        Some(domain) if !name.contains('.') => format!("{name}.{domain}").parse(),
+        _ => Ok(own),
     }
 }
 
@@ -35,19 +36,39 @@ mod tests {
 
     #[test]
     fn a_name_without_a_dot_gets_the_domain() {
+        let long = format!("{}abcdefghij", "abcdefghi.".repeat(24));
         for (name, domain, whole) in [
             ("web", Some("lab.example"), Ok("web.lab.example")),
             ("web", None, Ok("web")),
             ("web.example", Some("lab.example"), Ok("web.example")),
-            ("web_1", Some("lab.example"), Err("web_1")),
-            ("web", Some("lab_1.example"), Err("web.lab_1.example")),
+            ("web.", Some("lab.example"), Ok("web")),
+            (
+                "web_1",
+                Some("lab.example"),
+                Err(HostnameError::Malformed("web_1".into())),
+            ),
+            (
+                "web",
+                Some("lab_1.example"),
+                Err(HostnameError::Malformed("web.lab_1.example".into())),
+            ),
+            (
+                "42",
+                Some("lab.example"),
+                Err(HostnameError::Address("42".into())),
+            ),
+            (
+                "localhost",
+                Some("lab.example"),
+                Err(HostnameError::Loopback("localhost".into())),
+            ),
+            ("web", Some(&long), Err(HostnameError::Long(254))),
         ] {
             let found = complete_hostname(name, domain);
-            let found = found
-                .as_ref()
-                .map(Hostname::as_str)
-                .map_err(|error| error.0.as_str());
-            assert_eq!(found, whole);
+            assert_eq!(
+                found.as_ref().map(Hostname::as_str),
+                whole.as_ref().copied()
+            );
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Diagnostics for mistakes in templates and settings.
 
+use bootwright::render::render_attempt;
+
 use crate::support::rendering::{SITE, rendering};
 
 /// A site of one node whose task is the site's own.
@@ -596,5 +598,49 @@ fn a_network_connection_that_an_installer_cannot_configure_is_an_error() {
             .map(|found| found.message)
             .collect();
         assert_eq!(messages, expected, "{toml}");
+    }
+}
+
+#[test]
+fn a_host_name_over_64_characters_is_refused_where_the_system_sets_all_of_it() {
+    let longest = format!("{}.lab.example", "a".repeat(52));
+    let longer = format!("{}.lab.example", "a".repeat(53));
+    let labels = format!("{0}.{0}.example", "a".repeat(40));
+    for (node, name, expected) in [
+        ("rocky-static", &longest, None),
+        (
+            "rocky-static",
+            &longer,
+            Some("a system of task `redhat` can set 64"),
+        ),
+        (
+            "esx-static",
+            &labels,
+            Some("a system of task `esxi` can set 64"),
+        ),
+        ("debian-static", &labels, None),
+        (
+            "image-static",
+            &labels,
+            Some("an image that sets the whole name, as the RHEL family does, can set 64"),
+        ),
+    ] {
+        // The name is plain, or a template, as of a machine that is named from its facts.
+        for text in [name.clone(), format!("{{{{ '{name}' }}}}")] {
+            let toml = SITE.replace(
+                &format!("[node.{node}]"),
+                &format!("[node.{node}]\nhostname = \"{text}\""),
+            );
+            let rendering = rendering(&toml, &[]);
+            let (_, found) = rendering.inspect(node);
+            let found: Vec<&str> = found.iter().map(|one| one.message.as_str()).collect();
+            let length = name.len();
+            let expected =
+                expected.map(|end| format!("host name `{name}` has {length} characters: {end}"));
+            assert_eq!(found, Vec::from_iter(expected.as_deref()), "{node}");
+            let is_error = expected.is_some() && node != "image-static";
+            let rendered = rendering.with(node, render_attempt);
+            assert_eq!(rendered.is_err(), is_error, "{node}");
+        }
     }
 }
