@@ -4,7 +4,10 @@ use minijinja::{Value, context};
 
 use crate::{
     model::{Settings, Spanned},
-    site::{Diagnostic, Keyboard, UnknownName, current_timezone, esxi_layouts, supported_locale},
+    site::{
+        Diagnostic, Keyboard, UnknownName, current_timezone, esxi_layouts, locale_gen_line,
+        supported_locale,
+    },
 };
 
 /// ESXi's keyboard if none is set, or one that it does not have.
@@ -35,9 +38,20 @@ pub(super) fn timezone(settings: &Settings) -> Option<&'static str> {
     current_timezone(&settings.timezone.as_ref()?.value).ok()
 }
 
+/// The time zone as it is set, if it exists.
+pub(super) fn timezone_as_set(settings: &Settings) -> Option<&str> {
+    let text = &settings.timezone.as_ref()?.value;
+    current_timezone(text).is_ok().then_some(text)
+}
+
 /// The locale as glibc spells it.
 pub(super) fn locale(settings: &Settings) -> Option<&'static str> {
     supported_locale(&settings.locale.as_ref()?.value).ok()
+}
+
+/// The line of `/etc/locale.gen` for the locale, if it has to be generated.
+pub(super) fn locale_gen(settings: &Settings) -> Option<String> {
+    locale(settings).and_then(locale_gen_line)
 }
 
 /// The keyboard that is set.

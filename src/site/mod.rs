@@ -59,7 +59,9 @@ pub use object::ObjectKind;
 pub use plan::{LinkKind, NetPlan, PlannedLink, PlannedRoute};
 pub use provenance::{Provenance, provenance};
 pub use read::fields_of;
-pub use regional::{Keyboard, UnknownName, current_timezone, esxi_layouts, supported_locale};
+pub use regional::{
+    Keyboard, UnknownName, current_timezone, esxi_layouts, locale_gen_line, supported_locale,
+};
 pub use report::{ReportStyle, counted, json, report, summary};
 pub use resolve::{Resolved, resolve};
 pub use revision::revision;

@@ -62,6 +62,13 @@ pub fn supported_locale(text: &str) -> Result<&'static str, UnknownName> {
     found.ok_or_else(|| unknown(text))
 }
 
+/// The line of `/etc/locale.gen` for a locale of the list: its name and its character set. None for those that are part of
+/// glibc.
+pub fn locale_gen_line(name: &str) -> Option<String> {
+    let known = supported().find(|known| known.name == name && name != "C.UTF-8")?;
+    Some(format!("{} {}", known.name, known.charset))
+}
+
 fn supported() -> impl Iterator<Item = SupportedLocale> + Clone {
     lines(include_str!("locales.txt"))
         .filter_map(|line| line.split_once(' '))
@@ -210,6 +217,19 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, 500);
+    }
+
+    #[test]
+    fn a_line_of_locale_gen_has_the_character_set() {
+        for (name, line) in [
+            ("de_DE.UTF-8", Some("de_DE.UTF-8 UTF-8")),
+            ("hi_IN", Some("hi_IN UTF-8")),
+            ("de_DE@euro", Some("de_DE@euro ISO-8859-15")),
+            ("C", None),
+            ("C.UTF-8", None),
+        ] {
+            assert_eq!(locale_gen_line(name).as_deref(), line);
+        }
     }
 
     #[test]

