@@ -93,12 +93,20 @@ impl Reported {
             return self.drop(&shortened(name, MAX_NAME), "has an invalid name");
         }
         let cleaned = match name {
-            "nics" => self.list::<NicFact>(name, value, MAX_NICS),
-            "disks" => self.list::<DiskFact>(name, value, MAX_DISKS),
+            "nics" => self.list::<NicFact>(name, "mac", value, MAX_NICS),
+            "disks" => self.list::<DiskFact>(name, "path", value, MAX_DISKS),
             _ => cleaned(value, 0),
         };
         let Some(cleaned) = cleaned else {
-            return self.drop(name, "is too large");
+            let is_list = ["nics", "disks"].contains(&name);
+            return self.drop(
+                name,
+                if is_list {
+                    "is not a list"
+                } else {
+                    "is too large"
+                },
+            );
         };
         let text = match &cleaned {
             Value::String(text) => text.clone(),
@@ -120,22 +128,53 @@ impl Reported {
         }
     }
 
-    /// The valid entries of a list.
+    /// The valid entries of a list, at most `max` of them. Each must have the field `required`.
     fn list<T: DeserializeOwned>(
         &mut self,
         name: &str,
+        required: &str,
         value: &Value,
         max: usize,
     ) -> Option<Value> {
-        let entries = value.as_array().filter(|entries| entries.len() <= max)?;
+        let entries = value.as_array()?;
+        if entries.len() > max {
+            self.drop(
+                name,
+                &format!("has more than {max} entries: the first count"),
+            );
+        }
         let mut valid = Vec::new();
-        for entry in entries {
-            match cleaned(entry, 0).filter(|entry| T::deserialize(entry).is_ok()) {
+        for entry in entries.iter().take(max) {
+            match cleaned(entry, 0).and_then(|entry| self.entry::<T>(name, required, entry)) {
                 Some(entry) => valid.push(entry),
                 None => self.drop(name, "has an invalid entry"),
             }
         }
         Some(Value::Array(valid))
+    }
+
+    /// An entry without the fields that are not of their type; none if that is the required one.
+    fn entry<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        required: &str,
+        entry: Value,
+    ) -> Option<Value> {
+        if T::deserialize(&entry).is_ok() {
+            return Some(entry);
+        }
+        let fields = entry.as_object()?;
+        let identified = (required.to_owned(), fields.get(required)?.clone());
+        T::deserialize(&Value::from_iter([identified.clone()])).ok()?;
+        let mut kept = Map::new();
+        for (field, value) in fields {
+            let alone = [identified.clone(), (field.clone(), value.clone())];
+            match T::deserialize(&Value::from_iter(alone)) {
+                Ok(_) => drop(kept.insert(field.clone(), value.clone())),
+                Err(_) => self.drop(name, &format!("has an entry with an invalid `{field}`")),
+            }
+        }
+        Some(Value::Object(kept))
     }
 
     fn drop(&mut self, name: &str, why: &str) {
@@ -210,8 +249,40 @@ mod tests {
             [
                 "fact `cores` is not of its type",
                 "fact `nics` has an invalid entry",
-                "fact `disks` is too large",
+                "fact `disks` is not a list",
                 "fact `cores` is a known fact, not one of `custom`",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_first_entries_of_a_list_count_and_an_invalid_field_is_left_out() {
+        let nic =
+            |n: usize| format!(r#"{{"mac":"52:54:00:00:00:{n:02x}","speed_mbit":-1,"link":true}}"#);
+        let nics: Vec<_> = (0..70).map(nic).collect();
+        let disk = |n: usize| format!(r#"{{"path":"/dev/sd{n}","size_bytes":"lots"}}"#);
+        let disks: Vec<_> = (0..300).map(disk).collect();
+        let report = |nics: &[String], disks: &[String]| {
+            read(&format!(
+                r#"{{"nics":[{}],"disks":[{}]}}"#,
+                nics.join(","),
+                disks.join(",")
+            ))
+        };
+        let reported = report(&nics, &disks);
+        let found = reported.facts.nics.unwrap();
+        assert_eq!(found.len(), MAX_NICS);
+        assert_eq!((found[63].speed_mbit, found[63].link), (None, Some(true)));
+        assert_eq!(found[63].mac.to_string(), "52:54:00:00:00:3f");
+        let found = reported.facts.disks.unwrap();
+        assert_eq!((found.len(), found[255].size_bytes), (MAX_DISKS, None));
+        assert_eq!(
+            reported.dropped,
+            [
+                "fact `nics` has more than 64 entries: the first count",
+                "fact `nics` has an entry with an invalid `speed_mbit`",
+                "fact `disks` has more than 256 entries: the first count",
+                "fact `disks` has an entry with an invalid `size_bytes`",
             ]
         );
     }
@@ -264,11 +335,10 @@ mod tests {
         let product = facts.product.as_deref().unwrap();
         assert!(product.starts_with("a [31m b") && product.chars().count() == MAX_TEXT);
         assert_eq!(facts.bmc.as_deref(), Some("{{ secret('x') }}"));
-        assert_eq!(
-            (&facts.disks, facts.memory_mib, facts.cores),
-            (&None, None, None)
-        );
-        assert_eq!(facts.custom.len(), MAX_CUSTOM);
+        assert_eq!(facts.disks.as_ref().unwrap().len(), MAX_DISKS);
+        assert_eq!((facts.memory_mib, facts.cores), (None, None));
+        // The disks take a part of the room.
+        assert!(facts.custom.len() > 100 && facts.custom.len() <= MAX_CUSTOM);
         for what in ["`disks`", "`../../x`", "`memory_mib`", "`cores`", "`pci`"] {
             let is_dropped = reported.dropped.iter().any(|text| text.contains(what));
             assert!(is_dropped, "{what}");
