@@ -7,6 +7,7 @@
 mod cmdline;
 pub(crate) mod modules;
 mod partitions;
+mod disk_groups;
 mod hardware;
 mod network;
 mod server;

@@ -27,7 +27,7 @@ pub struct DiskSelector {
     /// ESXi's `--firstdisk` list, in order of preference: `local`, `remote`, `usb`, `esx`, a vendor, model or driver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<List<String>>,
-    /// Whether a disk that holds a VMFS, a ZFS pool or an md array may be wiped.
+    /// Whether a disk that holds a VMFS, a ZFS pool, an array or other protected contents may be wiped.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub wipe: bool,
 }

@@ -22,6 +22,7 @@ mod agent_instruction;
 mod lifecycle_event;
 mod seal;
 mod secret;
+mod disk_guard;
 mod disk_selector;
 mod settings;
 mod link;
@@ -37,6 +38,9 @@ pub use agent_instruction::{
 pub use declared::{
     Accept, Broker, Defaults, DhcpMode, Hook, HookBody, Network, NetworkBody, Node, NodeBody,
     Policy, Repo, RepoBody, Rule, Tag, TagBody, UndeclaredMode,
+};
+pub use disk_guard::{
+    NOT_DISKS, ONLY_NAMED, STORAGE_SYSTEMS, StorageSystem, is_disk_name, is_only_named,
 };
 pub use disk_selector::DiskSelector;
 pub use effective::{

@@ -62,6 +62,7 @@ pub(super) fn shared(inputs: &TemplateInputs<'_>) -> SharedValues {
     values.insert("node", node(inputs));
     values.insert("net", net(inputs));
     values.insert("disk", disk::value(&inputs.resolved.settings));
+    values.insert("guard", disk::guard());
     values.insert("settings", settings(inputs));
     values.insert(
         "keyboard",

@@ -1,8 +1,8 @@
-//! `disk` in templates: which disk to install to.
+//! `disk` in templates: which disk to install to. `guard`: which disks are protected, as patterns of a shell.
 
 use minijinja::Value;
 
-use crate::model::{DiskSelector, Settings};
+use crate::model::{DiskSelector, NOT_DISKS, ONLY_NAMED, STORAGE_SYSTEMS, Settings, StorageSystem};
 
 pub(super) fn value(settings: &Settings) -> Value {
     let empty = DiskSelector::default();
@@ -30,4 +30,28 @@ pub(super) fn value(settings: &Settings) -> Value {
         wipe => disk.wipe,
         keep => keep,
     }
+}
+
+pub(super) fn guard() -> Value {
+    let systems = STORAGE_SYSTEMS.iter().map(|system| {
+        minijinja::context! {
+            words => system.words,
+            // A word without blanks identifies the group.
+            key => system.words.replace(' ', "-"),
+            spans => system.spans,
+            types => udev_types(system).join(" | "),
+        }
+    });
+    minijinja::context! {
+        not_disks => NOT_DISKS.join(" | "),
+        only_named => ONLY_NAMED.join(" | "),
+        systems => systems.collect::<Vec<Value>>(),
+    }
+}
+
+/// The types of partitions as udev writes them.
+fn udev_types(system: &StorageSystem) -> Vec<String> {
+    let gpt = system.gpt.iter().map(|guid| (*guid).to_owned());
+    gpt.chain(system.mbr.map(|kind| format!("{kind:#x}")))
+        .collect()
 }

@@ -12,7 +12,7 @@ use bootwright::model::{SEAL_BYTES, SEAL_OFFSET, seal_sector, seal_text};
 use crate::support::rendering::rendering;
 
 /// A simulated disk: its name, size in sectors, whether it is removable, and the udev properties of it and its partitions.
-struct Disk {
+pub(crate) struct Disk {
     name: &'static str,
     sectors: u64,
     removable: bool,
@@ -119,16 +119,16 @@ const OTHERS: [Disk; 4] = [
     },
 ];
 
-const SITE: &str = "[network.lab]\nsubnet = \"192.0.2.0/24\"\ngateway = \"192.0.2.1\"\n[repo.debian]\npath = \"debian\"\n[node.n1]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.0.2.11\"\nrepo = \"debian\"\ntask = \"debian\"\n";
+pub(crate) const SITE: &str = "[network.lab]\nsubnet = \"192.0.2.0/24\"\ngateway = \"192.0.2.1\"\n[repo.debian]\npath = \"debian\"\n[node.n1]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.0.2.11\"\nrepo = \"debian\"\ntask = \"debian\"\n";
 
 /// A machine with simulated disks, and what its scripts have done.
-struct Machine {
+pub(crate) struct Machine {
     root: tempfile::TempDir,
-    shell: &'static [&'static str],
+    pub(crate) shell: &'static [&'static str],
 }
 
 impl Machine {
-    fn new(disks: &[&Disk]) -> Machine {
+    pub(crate) fn new(disks: &[&Disk]) -> Machine {
         let machine = Machine {
             root: tempfile::tempdir().unwrap(),
             shell: &["sh"],
@@ -167,6 +167,8 @@ impl Machine {
         let script = script
             .replace("sys=/sys/block", &format!("sys={at}/sys"))
             .replace("/sys/block/", &format!("{at}/sys/"))
+            .replace("proc=/proc", &format!("proc={at}/proc"))
+            .replace("/tmp/bootwright-groups", &format!("{at}/groups"))
             .replace("/dev/console", &format!("{at}/console"))
             .replace("/tmp/bootwright-disk", &format!("{at}/chosen"))
             .replace("[ -b \"$disk\" ]", &format!("[ -e \"{at}$disk\" ]"));
@@ -182,6 +184,40 @@ impl Machine {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// Runs the script that chooses a disk. Returns the disk or the reason that the script reported, and the error output.
+    pub(crate) fn outcome(&self, script: &str) -> (String, String) {
+        for name in ["set", "reported"] {
+            fs::write(self.root.path().join(name), "").unwrap();
+        }
+        let output = self.run(script);
+        let (set, reported) = (self.read("set"), self.read("reported"));
+        let outcome = match set.lines().collect::<Vec<_>>().as_slice() {
+            [] => reported
+                .lines()
+                .next()
+                .and_then(|url| url.split_once("reason="))
+                .map_or(output.clone(), |(_, reason)| decoded(reason)),
+            [partman, grub] => {
+                assert_eq!(reported, "", "a successful run reports nothing");
+                assert_eq!(
+                    partman.replace("partman-auto/disk", ""),
+                    grub.replace("grub-installer/bootdev", "")
+                );
+                assert_eq!(
+                    self.read("chosen").trim(),
+                    grub.replace("grub-installer/bootdev ", "")
+                );
+                partman.replace("partman-auto/disk ", "")
+            }
+            more => panic!("{more:?}"),
+        };
+        (outcome, output)
+    }
+
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.root.path().join(name)).unwrap_or_default()
     }
@@ -191,28 +227,7 @@ impl Machine {
 fn chosen(settings: &str, disks: &[&Disk]) -> String {
     let rendering = rendering(&format!("{SITE}{settings}"), &[]);
     let machine = Machine::new(disks);
-    let output = machine.run(&rendering.text("n1", "disk.sh"));
-    let (set, reported) = (machine.read("set"), machine.read("reported"));
-    match set.lines().collect::<Vec<_>>().as_slice() {
-        [] => reported
-            .lines()
-            .next()
-            .and_then(|url| url.split_once("reason="))
-            .map_or(output, |(_, reason)| reason.replace("%20", " ")),
-        [partman, grub] => {
-            assert_eq!(reported, "", "a successful run reports nothing");
-            assert_eq!(
-                partman.replace("partman-auto/disk", ""),
-                grub.replace("grub-installer/bootdev", "")
-            );
-            assert_eq!(
-                machine.read("chosen").trim(),
-                grub.replace("grub-installer/bootdev ", "")
-            );
-            partman.replace("partman-auto/disk ", "")
-        }
-        more => panic!("{more:?}"),
-    }
+    machine.outcome(&rendering.text("n1", "disk.sh")).0
 }
 
 fn write_disk(root: &Path, disk: &Disk) {
@@ -239,6 +254,18 @@ fn write_disk(root: &Path, disk: &Disk) {
     }
 }
 
+/// A text without percent-encoding.
+fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let byte = u8::from_str_radix(&part[..2], 16).unwrap();
+        plain.push(char::from(byte));
+        plain.push_str(&part[2..]);
+    }
+    plain
+}
+
 fn program(root: &Path, name: &str, body: &str) {
     fs::create_dir_all(root.join("bin")).unwrap();
     let path = root.join("bin").join(name);
@@ -248,9 +275,16 @@ fn program(root: &Path, name: &str, body: &str) {
 
 #[test]
 fn the_selected_disk_is_the_declared_one_or_none() {
-    let several = "several disks match%3A select one with %60disk%60";
-    let alike = "several disks of the same size match%3A select one with %60disk%60";
-    let taken = "the disk contains a VMFS%2C a ZFS pool or a RAID array%3A set %60wipe %3D true%60 in %60disk%60 to overwrite it";
+    let several = "several disks match: select one with `disk`";
+    let alike = "several disks of the same size match: select one with `disk`";
+    let taken = |contents: &str| {
+        format!("the disk contains {contents}: set `wipe = true` in `disk` to overwrite it")
+    };
+    let (vmfs, zfs, array) = (
+        &*taken("a VMFS"),
+        &*taken("a ZFS pool"),
+        &*taken("a RAID array"),
+    );
     let none = "no disk matches";
     for (settings, disks, expected) in [
         ("", &[&SYSTEM][..], "/dev/sda"),
@@ -308,10 +342,10 @@ fn the_selected_disk_is_the_declared_one_or_none() {
             &[&SYSTEM],
             none,
         ),
-        ("", &[&DATASTORE], taken),
-        ("", &[&POOL], taken),
-        ("", &[&ARRAY], taken),
-        ("disk = { path = \"/dev/nvme0n1\" }", &[&DATASTORE], taken),
+        ("", &[&DATASTORE], vmfs),
+        ("", &[&POOL], zfs),
+        ("", &[&ARRAY], array),
+        ("disk = { path = \"/dev/nvme0n1\" }", &[&DATASTORE], vmfs),
         ("disk = { wipe = true }", &[&DATASTORE], "/dev/nvme0n1"),
         ("disk = { wipe = true }", &[&POOL], "/dev/vda"),
         ("disk = { wipe = true }", &[&ARRAY], "/dev/vdb"),
@@ -327,7 +361,7 @@ fn the_selected_disk_is_the_declared_one_or_none() {
 }
 
 /// The shells of installers: that of Anaconda, a small POSIX shell, and that of Debian's installer.
-const SHELLS: [&[&str]; 3] = [&["bash", "--posix"], &["sh"], &["busybox", "sh"]];
+pub(crate) const SHELLS: [&[&str]; 3] = [&["bash", "--posix"], &["sh"], &["busybox", "sh"]];
 
 const SEAL: &str = "bootwright-seal/1/5f0c/00000000000000ab/db1/1/2026-11-22T12:00:00.000Z/000102030405060708090a0b0c0d0e0f";
 

@@ -8,14 +8,9 @@ use std::{
 
 use super::{SystemRoot, entries, name, number, signature, text};
 use crate::{
-    agent::partitions,
-    model::{DiskFact, SEAL_BYTES, SEAL_OFFSET, seal_text},
+    agent::{disk_groups::DiskGroups, partitions},
+    model::{DiskFact, SEAL_BYTES, SEAL_OFFSET, is_disk_name, is_only_named, seal_text},
 };
-
-/// Prefixes of block devices that are not disks.
-const NOT_DISKS: [&str; 9] = [
-    "loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd", "mtdblock",
-];
 
 /// A disk, with properties for choosing one beside its facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +18,10 @@ pub(crate) struct DetectedDisk {
     pub(crate) fact: DiskFact,
     /// Whether it is removable, such as a memory card or USB stick.
     pub(crate) is_removable: bool,
+    /// Whether it is chosen only by path or serial number: a removable disk, an NVDIMM.
+    pub(crate) must_be_named: bool,
+    /// Which device of it the running system uses: a mounted one, or one of swap.
+    pub(crate) used: Option<String>,
     /// The names that udev would create under `/dev/disk/by-id`, if the kernel provides their parts.
     pub(crate) links: Vec<String>,
 }
@@ -42,11 +41,10 @@ pub(in crate::agent) fn sector(root: &SystemRoot, path: &str) -> u64 {
 
 fn disk(root: &SystemRoot, device: &Path) -> Option<DetectedDisk> {
     let name = name(device);
-    let is_other = NOT_DISKS.iter().any(|other| name.starts_with(other));
     let sectors = number(&device.join("size")).unwrap_or(0);
     let is_removable = number(&device.join("removable")) == Some(1);
     // Skipped: the hidden paths of a multipath NVMe disk, and card readers without a medium, which have size zero.
-    if is_other || sectors == 0 || number(&device.join("hidden")) == Some(1) {
+    if !is_disk_name(&name) || sectors == 0 || number(&device.join("hidden")) == Some(1) {
         return None;
     }
     let target = fs::canonicalize(device).unwrap_or_else(|_| device.into());
@@ -63,6 +61,8 @@ fn disk(root: &SystemRoot, device: &Path) -> Option<DetectedDisk> {
     };
     Some(DetectedDisk {
         is_removable,
+        must_be_named: is_removable || is_only_named(&name),
+        used: used(root, device, &name),
         links: links(device, &fact),
         fact,
     })
@@ -104,12 +104,65 @@ fn links(device: &Path, fact: &DiskFact) -> Vec<String> {
     by_model.into_iter().chain(by_name).collect()
 }
 
-/// Whether a disk has a partition of a type that belongs to a hypervisor, a storage pool or an array.
-pub(in crate::agent) fn has_protected_partitions(root: &SystemRoot, path: &str) -> bool {
-    let mut head = vec![0; partitions::HEAD];
-    let read = File::open(root.at(path)).and_then(|mut file| file.read_exact(&mut head));
-    // An unreadable disk is reported through its contents.
-    read.is_ok() && partitions::has_protected_partitions(&head)
+/// What a disk belongs to together with other disks, and what it contains that is protected.
+pub(in crate::agent) fn disk_groups(root: &SystemRoot, path: &str) -> DiskGroups {
+    let name = path.trim_start_matches("/dev/");
+    let mut found = DiskGroups::default();
+    match head(&root.at(path)) {
+        Ok(head) => found.add_partition_types(&head),
+        Err(_) => found.is_unreadable = true,
+    }
+    for part in with_partitions(&root.at(&format!("sys/block/{name}")), name) {
+        let device = File::open(root.at(&format!("dev/{part}")));
+        let added = device.and_then(|mut device| found.add(&mut device));
+        // The others are still read: one of them may belong to a group.
+        found.is_unreadable |= added.is_err();
+    }
+    found
+}
+
+/// The identifier of a disk's partition table; none if there is none, or it cannot be read.
+pub(in crate::agent) fn table_id(root: &SystemRoot, path: &str) -> Option<String> {
+    partitions::table_id(&head(&root.at(path)).ok()?)
+}
+
+/// Whether a disk or one of its partitions is a seed volume of cloud-init.
+pub(in crate::agent) fn has_seed(root: &SystemRoot, path: &str) -> bool {
+    let name = path.trim_start_matches("/dev/");
+    let mut devices = with_partitions(&root.at(&format!("sys/block/{name}")), name).into_iter();
+    devices.any(|device| {
+        let device = File::open(root.at(&format!("dev/{device}")));
+        // A volume that cannot be read is not a seed for cloud-init either.
+        device.is_ok_and(|mut device| signature::is_seed(&mut device).unwrap_or(false))
+    })
+}
+
+/// The beginning of a disk, which contains its partition table.
+fn head(path: &Path) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let length = partitions::HEAD as u64;
+    File::open(path)?.take(length).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// The names of a disk and its partitions.
+fn with_partitions(device: &Path, name: &str) -> Vec<String> {
+    let partitions = entries(device).into_iter();
+    let partitions = partitions.filter(|path| path.join("partition").exists());
+    let names = partitions.map(|path| self::name(&path));
+    [name.to_owned()].into_iter().chain(names).collect()
+}
+
+/// The first device of a disk that is mounted or used as swap.
+fn used(root: &SystemRoot, device: &Path, name: &str) -> Option<String> {
+    let sources =
+        ["proc/self/mounts", "proc/swaps"].map(|path| root.text(path).unwrap_or_default());
+    let is_used = |path: &String| {
+        let mut lines = sources.iter().flat_map(|text| text.lines());
+        lines.any(|line| line.split_whitespace().next() == Some(path))
+    };
+    let names = with_partitions(device, name).into_iter();
+    names.map(|name| format!("/dev/{name}")).find(is_used)
 }
 
 fn serial(device: &Path) -> Option<String> {
@@ -154,12 +207,9 @@ fn contents(root: &SystemRoot, device: &Path, name: &str) -> String {
         Ok(whole) => whole,
         Err(error) => return format!("unreadable: {}", error.kind()),
     };
-    let partitions = entries(device)
-        .into_iter()
-        .filter(|path| path.join("partition").exists());
     let mut found: Vec<&str> = Vec::new();
-    for partition in partitions {
-        match signature_of(&self::name(&partition)) {
+    for partition in with_partitions(device, name).iter().skip(1) {
+        match signature_of(partition) {
             Ok(Some(signature)) => found.push(signature),
             Ok(None) => found.push("unknown"),
             Err(_) => found.push("unreadable"),

@@ -17,7 +17,9 @@ use std::{
 };
 
 pub(super) use bmc::address as bmc_address;
-pub(super) use disks::{DetectedDisk, disks, has_protected_partitions, sealed_sector, sector};
+pub(super) use disks::{
+    DetectedDisk, disk_groups, disks, has_seed, sealed_sector, sector, table_id,
+};
 pub(super) use nics::{Nic, nics};
 
 use crate::model::Facts;

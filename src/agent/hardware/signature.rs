@@ -87,6 +87,24 @@ pub(super) fn signature(device: &mut (impl Read + Seek)) -> io::Result<Option<&'
     Ok(None)
 }
 
+/// The places of a volume's label: FAT12 and FAT16, FAT32 (Microsoft's FAT specification, BS_VolLab), ISO 9660 (ECMA-119, 8.4.7).
+const LABELS: [(u64, &[u8]); 3] = [
+    (0x2b, b"CIDATA     "),
+    (0x47, b"CIDATA     "),
+    (0x8028, b"CIDATA  "),
+];
+
+/// Whether the device is a volume of cloud-init's data source NoCloud, which has the label in either case.
+pub(super) fn is_seed(device: &mut (impl Read + Seek)) -> io::Result<bool> {
+    let size = device.seek(SeekFrom::End(0))?;
+    for (at, label) in LABELS {
+        if has(device, size, at, label)? || has(device, size, at, &label.to_ascii_lowercase())? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn has(device: &mut (impl Read + Seek), size: u64, at: u64, bytes: &[u8]) -> io::Result<bool> {
     let end = at.saturating_add(bytes.len() as u64);
     if end > size {
@@ -131,6 +149,20 @@ mod tests {
                 "{size}"
             );
         }
+    }
+
+    #[test]
+    fn a_seed_volume_is_detected_by_its_label() {
+        for (at, label) in LABELS {
+            let at = usize::try_from(at).unwrap();
+            for label in [label.to_vec(), label.to_ascii_lowercase()] {
+                assert!(is_seed(&mut Cursor::new(signed(at, &label))).unwrap());
+            }
+        }
+        for label in [&b"CIDATA2    "[..], b"EFI        "] {
+            assert!(!is_seed(&mut Cursor::new(signed(0x2b, label))).unwrap());
+        }
+        assert!(!is_seed(&mut Cursor::new(vec![0; 100])).unwrap());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 
 use crate::{
-    agent::hardware::DetectedDisk,
+    agent::{disk_groups::DiskGroups, hardware::DetectedDisk},
     model::{DiskPick, ImageTarget},
 };
 
@@ -13,25 +13,27 @@ use crate::{
 pub(in crate::agent) enum DiskChoiceError {
     #[error("no disk matches")]
     None,
+    #[error("no disk matches: {disk} is in use by the installer: {device} is mounted or swap")]
+    InUse { disk: String, device: String },
     #[error("several disks match: select one with `disk`")]
     Several,
     #[error("several disks of the same size match: select one with `disk`")]
     SameSize,
-    #[error(
-        "the disk contains a VMFS, a ZFS pool or a RAID array: set `wipe = true` in `disk` to overwrite it"
-    )]
-    Protected,
+    #[error("the disk belongs to {group}, together with {other}")]
+    Shared { group: String, other: String },
+    #[error("the disk contains {0}: set `wipe = true` in `disk` to overwrite it")]
+    Protected(String),
     #[error("the contents of the disk cannot be read: set `wipe = true` in `disk` to overwrite it")]
     Unreadable,
     #[error("`keep` has `{0}`, which this agent cannot match to a disk")]
     UnknownKeep(String),
 }
 
-/// Chooses the disk. `has_protected_partitions` checks the types of its partitions.
+/// Chooses the disk. `groups` reads what a disk belongs to together with others.
 pub(in crate::agent) fn choose<'a>(
     choice: &ImageTarget,
     disks: &'a [DetectedDisk],
-    has_protected_partitions: impl Fn(&DetectedDisk) -> bool,
+    groups: impl Fn(&DetectedDisk) -> DiskGroups,
 ) -> Result<&'a DetectedDisk, DiskChoiceError> {
     // An unknown udev name may be that of any disk.
     let is_unknown = |kept: &&String| {
@@ -40,24 +42,57 @@ pub(in crate::agent) fn choose<'a>(
     if let Some(kept) = choice.keep.iter().find(is_unknown) {
         return Err(DiskChoiceError::UnknownKeep(kept.clone()));
     }
-    let mut fitting: Vec<&DetectedDisk> = disks.iter().filter(|disk| fits(choice, disk)).collect();
+    let mut fitting: Vec<&DetectedDisk> = disks
+        .iter()
+        .filter(|disk| fits(choice, disk) && disk.used.is_none())
+        .collect();
     match choice.pick {
         DiskPick::Only => {}
         DiskPick::Smallest => fitting.sort_by_key(|disk| size(disk)),
         DiskPick::Largest => fitting.sort_by_key(|disk| Reverse(size(disk))),
     }
     let chosen = match fitting[..] {
-        [] => return Err(DiskChoiceError::None),
+        [] => return Err(nothing_matches(choice, disks)),
         [_, _, ..] if choice.pick == DiskPick::Only => return Err(DiskChoiceError::Several),
         [first, second, ..] if size(first) == size(second) => {
             return Err(DiskChoiceError::SameSize);
         }
         [first, ..] => first,
     };
+    let own = groups(chosen);
+    let others = disks
+        .iter()
+        .filter(|disk| disk.fact.path != chosen.fact.path);
+    guard_others(&own, others, &groups)?;
     if !choice.wipe {
-        guard(chosen, has_protected_partitions)?;
+        guard(chosen, &own)?;
     }
     Ok(chosen)
+}
+
+fn nothing_matches(choice: &ImageTarget, disks: &[DetectedDisk]) -> DiskChoiceError {
+    let mut fitting = disks.iter().filter(|disk| fits(choice, disk));
+    let used = fitting.find_map(|disk| disk.used.clone().map(|device| (disk, device)));
+    used.map_or(DiskChoiceError::None, |(disk, device)| {
+        DiskChoiceError::InUse {
+            disk: disk.fact.path.clone(),
+            device,
+        }
+    })
+}
+
+/// Refuses a disk that belongs to a group with another one, whatever the settings are: a change would reach the other disk.
+fn guard_others<'a>(
+    own: &DiskGroups,
+    mut others: impl Iterator<Item = &'a DetectedDisk>,
+    groups: impl Fn(&DetectedDisk) -> DiskGroups,
+) -> Result<(), DiskChoiceError> {
+    let shared = others.find_map(|other| {
+        let group = own.shared_with(&groups(other))?.to_owned();
+        let other = other.fact.path.clone();
+        Some(DiskChoiceError::Shared { group, other })
+    });
+    shared.map_or(Ok(()), Err)
 }
 
 fn size(disk: &DetectedDisk) -> u64 {
@@ -79,8 +114,7 @@ fn fits(choice: &ImageTarget, disk: &DetectedDisk) -> bool {
             &choice.model,
             fact.model.as_deref() == Some(choice.model.as_str()),
         )
-        // A removable disk must be named.
-        && (is_named || !disk.is_removable)
+        && (is_named || !disk.must_be_named)
         && size(disk) >= choice.min_bytes.max(1)
 }
 
@@ -90,23 +124,24 @@ fn has_path(disk: &DetectedDisk, path: &str) -> bool {
     path == disk.fact.path || link.is_some_and(|link| disk.links.iter().any(|known| known == link))
 }
 
-/// Contents that protect a disk.
-const PROTECTED_CONTENTS: [&str; 3] = ["vmfs", "zfs", "md"];
+/// Contents that protect a disk, of which the signature is known without more details.
+const PROTECTED_CONTENTS: [(&str, &str); 3] = [
+    ("vmfs", "a VMFS"),
+    ("zfs", "a ZFS pool"),
+    ("md", "a RAID array"),
+];
 
-fn guard(
-    disk: &DetectedDisk,
-    has_protected_partitions: impl Fn(&DetectedDisk) -> bool,
-) -> Result<(), DiskChoiceError> {
+fn guard(disk: &DetectedDisk, groups: &DiskGroups) -> Result<(), DiskChoiceError> {
     let contents = disk.fact.contents.as_deref().unwrap_or("unreadable");
-    let mut words = contents.split([':', ',']).map(str::trim);
-    if words.clone().any(|word| PROTECTED_CONTENTS.contains(&word))
-        || has_protected_partitions(disk)
-    {
-        return Err(DiskChoiceError::Protected);
-    }
-    match words.any(|word| word == "unreadable") {
-        true => Err(DiskChoiceError::Unreadable),
-        false => Ok(()),
+    let words: Vec<&str> = contents.split([':', ',']).map(str::trim).collect();
+    let mut signatures = PROTECTED_CONTENTS.iter();
+    let signature = signatures.find(|(word, _)| words.contains(word));
+    match groups.protected().or(signature.map(|(_, name)| *name)) {
+        Some(protected) => Err(DiskChoiceError::Protected(protected.into())),
+        None if groups.is_unreadable || words.contains(&"unreadable") => {
+            Err(DiskChoiceError::Unreadable)
+        }
+        None => Ok(()),
     }
 }
 
@@ -128,6 +163,8 @@ mod tests {
                 contents: Some(contents.into()),
             },
             is_removable: false,
+            must_be_named: false,
+            used: None,
             links: vec![format!("ata-Example_SSD_S-{name}")],
         }
     }
@@ -135,6 +172,7 @@ mod tests {
     fn stick() -> DetectedDisk {
         DetectedDisk {
             is_removable: true,
+            must_be_named: true,
             ..disk("sdz", 8, "empty")
         }
     }
@@ -315,23 +353,19 @@ mod tests {
             ),
         ];
         for (what, choice, disks, expected) in cases {
-            let found = choose(&choice, &disks, |_| false).map(|disk| disk.fact.path.as_str());
+            let found = choose(&choice, &disks, |_| DiskGroups::default())
+                .map(|disk| disk.fact.path.as_str());
             assert_eq!(found, expected, "{what}");
         }
     }
 
     #[test]
     fn protected_contents_are_kept_unless_wipe_is_set() {
-        let parts = disk("sdp", 10, "gpt: unknown");
-        let has_protected_partitions = |disk: &DetectedDisk| disk.fact.path == "/dev/sdp";
+        let protected = |words: &str| DiskChoiceError::Protected(words.into());
         let cases = [
-            (disk("sda", 10, "zfs"), DiskChoiceError::Protected),
-            (
-                disk("sda", 10, "gpt: vfat, vmfs"),
-                DiskChoiceError::Protected,
-            ),
-            (disk("sda", 10, "dos: md, md"), DiskChoiceError::Protected),
-            (parts, DiskChoiceError::Protected),
+            (disk("sda", 10, "zfs"), protected("a ZFS pool")),
+            (disk("sda", 10, "gpt: vfat, vmfs"), protected("a VMFS")),
+            (disk("sda", 10, "dos: md, md"), protected("a RAID array")),
             (
                 disk("sda", 10, "unreadable: timed out"),
                 DiskChoiceError::Unreadable,
@@ -343,16 +377,36 @@ mod tests {
         ];
         for (disk, expected) in cases {
             let disks = [disk];
-            let found = choose(&ImageTarget::default(), &disks, has_protected_partitions);
+            let groups = |_: &DetectedDisk| DiskGroups::default();
+            let found = choose(&ImageTarget::default(), &disks, groups);
             assert_eq!(found, Err(expected), "{disks:?}");
             let wipe = ImageTarget {
                 wipe: true,
                 ..ImageTarget::default()
             };
-            assert!(
-                choose(&wipe, &disks, has_protected_partitions).is_ok(),
-                "{disks:?}"
-            );
+            assert!(choose(&wipe, &disks, groups).is_ok(), "{disks:?}");
         }
+    }
+
+    #[test]
+    fn a_disk_that_is_in_use_is_never_chosen() {
+        let live = DetectedDisk {
+            used: Some("/dev/sda1".into()),
+            ..disk("sda", 10, "gpt: iso9660")
+        };
+        let groups = |_: &DetectedDisk| DiskGroups::default();
+        let by_path = ImageTarget {
+            path: "/dev/sda".into(),
+            wipe: true,
+            ..ImageTarget::default()
+        };
+        let disks = [live, disk("sdb", 10, "empty")];
+        let expected = DiskChoiceError::InUse {
+            disk: "/dev/sda".into(),
+            device: "/dev/sda1".into(),
+        };
+        assert_eq!(choose(&by_path, &disks, groups), Err(expected));
+        let found = choose(&ImageTarget::default(), &disks, groups);
+        assert_eq!(found.map(|disk| disk.fact.path.as_str()), Ok("/dev/sdb"));
     }
 }

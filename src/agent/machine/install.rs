@@ -113,12 +113,12 @@ impl MicrokernelAgent {
         let checksum = instruction.checksum();
         let checksum = checksum.ok_or("the instruction has no checksum for the image")?;
         let disks = self.wait_for_disks();
-        let has_protected_partitions = |disk: &DetectedDisk| {
-            hardware::has_protected_partitions(&self.hardware, &disk.fact.path)
-        };
-        let disk = choose(&instruction.disk, &disks, has_protected_partitions)
-            .map_err(|error| error.to_string())?;
+        let groups = |disk: &DetectedDisk| hardware::disk_groups(&self.hardware, &disk.fact.path);
+        let disk = choose(&instruction.disk, &disks, groups).map_err(|error| error.to_string())?;
         let path = &disk.fact.path;
+        let others = disks.iter().map(|disk| disk.fact.path.clone());
+        let others: Vec<String> = others.filter(|other| other != path).collect();
+        self.refuse_other_seed(&others)?;
         let size = DiskSize {
             bytes: disk.fact.size_bytes.unwrap_or(0),
             sector: hardware::sector(&self.hardware, path),
@@ -144,6 +144,7 @@ impl MicrokernelAgent {
             seed,
             guid: guid(instruction),
             seal: instruction.seal.text.clone(),
+            other_tables: self.tables(others),
         };
         let log = |text: &str| format!("{}/log/info/{}", instruction.callbacks, encoded(text));
         let (begun, mut reported, mut last_report, mut last_lease_check) =
@@ -176,6 +177,23 @@ impl MicrokernelAgent {
         );
         drop(server.get(&log(&text)));
         Ok(())
+    }
+
+    /// Refuses an installation beside a seed volume on another disk: cloud-init reads the one that it finds first.
+    fn refuse_other_seed(&self, others: &[String]) -> Result<(), String> {
+        let mut others = others.iter();
+        let seed = others.find(|other| hardware::has_seed(&self.hardware, other));
+        seed.map_or(Ok(()), |other| {
+            Err(format!(
+                "{other} has a seed volume (CIDATA), which cloud-init could read in place of that of this installation: clear {other} by hand first"
+            ))
+        })
+    }
+
+    /// The identifiers of the partition tables of disks, with their paths.
+    fn tables(&self, disks: Vec<String>) -> BTreeMap<String, String> {
+        let table = |disk: String| Some((hardware::table_id(&self.hardware, &disk)?, disk));
+        disks.into_iter().filter_map(table).collect()
     }
 
     /// Asks the server whether the disk may be overwritten, if it has a seal. The server records a refusal.

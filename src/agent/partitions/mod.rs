@@ -1,25 +1,14 @@
-//! Partition tables: detects protected partitions, and adds a partition at the end of a disk.
+//! Partition tables: detects partitions of storage systems, and adds a partition at the end of a disk.
 //!
 //! Only the new entry, the fields for the end of the disk, and the checksums change: other partitions keep their numbers.
+
+use crate::model::{STORAGE_SYSTEMS, StorageSystem};
 
 /// The number of bytes at the beginning of a disk that contain its table.
 pub(super) const HEAD: usize = 1 << 20;
 
 /// The alignment of partitions in bytes.
 const ALIGNMENT: u64 = 1 << 20;
-
-/// GPT partition types of hypervisors, storage pools and arrays (UEFI 2.10, 5.3.3).
-const PROTECTED_TYPES: [&str; 6] = [
-    // VMFS, VMware vSAN, ZFS (of FreeBSD, and as Solaris' `usr`), Linux RAID, and OpenZFS' reserved partition.
-    "aa31e02a-400f-11db-9590-000c2911d1b8",
-    "381cfccc-7288-11e0-92ee-000c2911d0b2",
-    "516e7cba-6ecf-11d6-8ff8-00022d09712b",
-    "6a898cc3-1dd2-11b2-99a6-080020736631",
-    "a19d880f-05fc-4d3b-a006-743f0f84911e",
-    "6a945a3b-1dd2-11b2-99a6-080020736631",
-];
-/// MBR partition types of the same: VMFS, Linux RAID.
-const PROTECTED_MBR_TYPES: [u8; 2] = [0xfb, 0xfd];
 
 /// The type "basic data", which every system reads.
 const BASIC_DATA: &str = "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7";
@@ -59,21 +48,41 @@ pub(super) struct AddedPartition {
     pub(super) tail: Vec<u8>,
 }
 
-/// Whether the table in the head of a disk has partitions of a protected type.
-pub(super) fn has_protected_partitions(head: &[u8]) -> bool {
-    let gpt = [512, 4096]
-        .into_iter()
-        .find_map(|sector| Gpt::read(head, sector).ok());
-    match gpt {
-        Some(gpt) => {
-            let mut types = gpt.entries(head).map(|entry| guid_text(&entry[..16]));
-            types.any(|kind| PROTECTED_TYPES.contains(&kind.as_str()))
-        }
-        None => mbr_entries(head).is_some_and(|entries| {
-            let mut entries = entries.iter();
-            entries.any(|entry| PROTECTED_MBR_TYPES.contains(&entry[4]))
-        }),
+/// The storage systems that own partitions of the table in the head of a disk.
+pub(super) fn storage_systems(head: &[u8]) -> Vec<StorageSystem> {
+    let (mut gpt, mut mbr) = (Vec::new(), Vec::new());
+    match gpt_of(head) {
+        Some(table) => gpt.extend(table.entries(head).map(|entry| guid_text(&entry[..16]))),
+        None => mbr.extend(
+            mbr_entries(head)
+                .into_iter()
+                .flatten()
+                .map(|entry| entry[4]),
+        ),
     }
+    let owns = |system: &StorageSystem| {
+        gpt.iter().any(|kind| system.gpt.contains(&kind.as_str()))
+            || system.mbr.is_some_and(|kind| mbr.contains(&kind))
+    };
+    STORAGE_SYSTEMS.into_iter().filter(owns).collect()
+}
+
+/// The identifier of a partition table, which the names of its partitions (PARTUUID) are unique by or contain: the GUID of a
+/// GPT, or the signature of an MBR. None without a table.
+pub(super) fn table_id(head: &[u8]) -> Option<String> {
+    if let Some(gpt) = gpt_of(head) {
+        let lba1 = usize::try_from(gpt.sector).ok()?;
+        return head.get(lba1 + 56..lba1 + 72).map(guid_text);
+    }
+    mbr_entries(head)?;
+    let signature = u32_at(head, 440);
+    (signature != 0).then(|| format!("{signature:08x}"))
+}
+
+fn gpt_of(head: &[u8]) -> Option<Gpt> {
+    // A table that is not valid in one size of sectors may be valid in the other.
+    let mut sectors = [512, 4096].into_iter();
+    sectors.find_map(|sector| Gpt::read(head, sector).ok())
 }
 
 /// The offset in bytes of the first partition; none if the head has no valid table, or the table is empty.

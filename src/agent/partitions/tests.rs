@@ -225,30 +225,40 @@ fn the_first_partition_is_found_in_any_entry() {
 }
 
 #[test]
-fn protected_partitions_are_detected_by_type() {
-    for kind in PROTECTED_TYPES {
-        assert!(
-            has_protected_partitions(&gpt(512, &[(3, (kind, 2048, 4096))])),
-            "{kind}"
-        );
-        assert!(
-            has_protected_partitions(&gpt(4096, &[(3, (kind, 2048, 4096))])),
-            "{kind}"
-        );
-    }
-    for kind in PROTECTED_MBR_TYPES {
-        assert!(
-            has_protected_partitions(&mbr(&[(0x83, 2048, 8), (kind, 4096, 8)])),
-            "{kind:#x}"
-        );
+fn storage_systems_are_found_by_the_types_of_their_partitions() {
+    for system in STORAGE_SYSTEMS {
+        for kind in system.gpt {
+            for sector in [512, 4096] {
+                let head = gpt(sector, &[(3, (kind, 2048, 4096))]);
+                assert_eq!(storage_systems(&head), [system], "{kind}");
+            }
+        }
+        if let Some(kind) = system.mbr {
+            let head = mbr(&[(0x83, 2048, 8), (kind, 4096, 8)]);
+            assert_eq!(storage_systems(&head), [system], "{kind:#x}");
+        }
     }
     for head in [
         vec![0; HEAD],
         gpt(512, &[(1, (LINUX, 2048, 4096)), (2, (ESP, 8192, 9000))]),
         mbr(&[(0x83, 2048, 8)]),
     ] {
-        assert!(!has_protected_partitions(&head));
+        assert_eq!(storage_systems(&head), []);
     }
+}
+
+#[test]
+fn a_partition_table_has_an_identifier() {
+    let guid = "07070707-0707-0707-0707-070707070707".to_owned();
+    for sector in [512, 4096] {
+        let head = gpt(sector, &[(1, (LINUX, 2048, 4096))]);
+        assert_eq!(table_id(&head), Some(guid.clone()));
+    }
+    let mut head = mbr(&[(0x83, 2048, 8)]);
+    assert_eq!(table_id(&head), None);
+    head[440..444].copy_from_slice(&0xfeed_cafe_u32.to_le_bytes());
+    assert_eq!(table_id(&head), Some("feedcafe".into()));
+    assert_eq!(table_id(&vec![0; HEAD]), None);
 }
 
 #[test]
@@ -288,11 +298,12 @@ proptest::proptest! {
 
     #[test]
     fn any_bytes_are_handled_without_a_panic(head in proptest::collection::vec(0_u8..=255, 0..4096)) {
-        has_protected_partitions(&head);
+        storage_systems(&head);
         let mut whole = head;
         whole.resize(HEAD, 0);
         whole[510..512].copy_from_slice(&[0x55, 0xaa]);
-        has_protected_partitions(&whole);
+        storage_systems(&whole);
+        table_id(&whole);
         drop(add(&mut whole, size(9, 512), SEED, [9; 16]));
     }
 }

@@ -131,3 +131,28 @@ scenario_image_broken() {
     await_log "attempt  *2 opened" 240
     await_log "installed .*reported by the machine" 180
 }
+
+# A disk that shares an array or a volume group with a kept disk: `wipe` changes nothing, and neither disk is written to.
+scenario_image_guard() {
+    local node=db1 set group sums
+    imaging 'dhcp = "proxy"'
+    sed -i 's/^disk = .*/disk = { serial = "DISK-S1", wipe = true }\nkeep = "DISK-S2"/' "$work/site/policies.d/site.toml"
+    router
+    serve
+    for set in md-raid1 vg-two; do
+        mkdir "$work/$set"
+        python3 tests/fixtures/disks/pack.py --unpack "tests/fixtures/disks/$set.gz" "$work/$set"
+        cp "$work/$set/a" "$work/disk.img"
+        cp "$work/$set/b" "$work/other.img"
+        sums=$(cat "$work/disk.img" "$work/other.img" | sha256sum)
+        case $set in
+            md-raid1) group="the RAID array server1:home" ;;
+            vg-two) group="the volume group data" ;;
+        esac
+        bios "${board[@]}"
+        await_log "failed .*the disk belongs to $group, together with /dev/sda" 240
+        kill "$qemu"
+        wait "$qemu" 2>/dev/null || true
+        [ "$(cat "$work/disk.img" "$work/other.img" | sha256sum)" = "$sums" ] || fail "a disk of $set was written to"
+    done
+}

@@ -8,6 +8,7 @@ pub(crate) mod site;
 pub(crate) mod client;
 pub(crate) mod server;
 pub(crate) mod dhcp;
+pub(crate) mod disk_sets;
 pub(crate) mod arp;
 pub(crate) mod namespace;
 pub(crate) mod program;

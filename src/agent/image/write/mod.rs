@@ -1,6 +1,9 @@
 //! Writes an image to a disk, in an order such that an incomplete one does not boot.
 
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read, Seek, SeekFrom, Write},
+};
 
 use sha2::{Digest, Sha256, Sha512};
 
@@ -39,6 +42,8 @@ pub(in crate::agent) struct ImageSource<R> {
     pub(in crate::agent) guid: [u8; 16],
     /// The text of the seal that is left on the disk.
     pub(in crate::agent) seal: Option<String>,
+    /// The identifiers of the partition tables of the machine's other disks, with their paths.
+    pub(in crate::agent) other_tables: BTreeMap<String, String>,
 }
 
 /// An image on its disk.
@@ -59,6 +64,11 @@ pub(in crate::agent) enum WriteError {
     /// Nothing was written.
     #[error("the image is shorter than 1 MiB")]
     Short,
+    /// Nothing was written.
+    #[error(
+        "{0} has the same partition table identifier as the image: the system could start from either disk; clear {0} by hand first"
+    )]
+    Duplicate(String),
     /// Nothing was written.
     #[error("{0}")]
     PartitionError(#[from] PartitionError),
@@ -85,6 +95,10 @@ pub(in crate::agent) fn write<R: Read>(
     let mut head = vec![0; HEAD];
     if fill(&mut image, &mut head).map_err(WriteError::Begin)? < HEAD {
         return Err(WriteError::Short);
+    }
+    let table = partitions::table_id(&head);
+    if let Some(other) = table.and_then(|table| source.other_tables.get(&table)) {
+        return Err(WriteError::Duplicate(other.clone()));
     }
     let size = source.seed.len() as u64;
     let unsealed = source

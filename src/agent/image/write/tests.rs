@@ -86,6 +86,7 @@ fn source(packed: &[u8]) -> ImageSource<&[u8]> {
         seed: vec![0x5e; usize::try_from(4 * MIB).unwrap()],
         guid: [9; 16],
         seal: None,
+        other_tables: BTreeMap::new(),
     }
 }
 
@@ -295,4 +296,24 @@ fn the_seal_is_written_with_the_head_if_the_image_leaves_room_for_it() {
         );
         assert!(last == disk.head());
     }
+}
+
+#[test]
+fn an_image_is_not_written_beside_a_disk_with_the_same_identifier() {
+    let mut image = image(3);
+    image[440..444].copy_from_slice(b"MBR1");
+    let table = partitions::table_id(&image).expect("the image has a table");
+    let mut disk = MemoryDisk::old(9);
+    let before = disk.bytes.get_ref().clone();
+    let source = ImageSource {
+        other_tables: BTreeMap::from([(table, "/dev/sdb".into())]),
+        ..source(&image)
+    };
+    let size = size(&disk);
+    let error = write(source, size, &mut disk, |_| {}).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "/dev/sdb has the same partition table identifier as the image: the system could start from either disk; clear /dev/sdb by hand first"
+    );
+    assert!(disk.bytes.get_ref() == &before, "nothing is written");
 }
