@@ -93,6 +93,8 @@ pub struct ImageTarget {
     /// The device path.
     pub path: String,
     pub serial: String,
+    /// The World Wide Identifier, without a prefix.
+    pub wwid: String,
     pub model: String,
     /// The minimum size in bytes.
     pub min_bytes: u64,

@@ -115,6 +115,24 @@ pub fn is_only_named(name: &str) -> bool {
     ONLY_NAMED.iter().any(|pattern| fits(pattern, name))
 }
 
+/// A World Wide Identifier without the prefix of its notation, in lower case: `naa.6001…` of the kernel and of ESXi, `0x6001…` of
+/// udev, and `36001…` of multipath tools (the 3 is the type of the identifier, SPC-4 7.8.6; such numbers have 16 or 32 digits).
+pub fn normal_wwid(text: &str) -> String {
+    let text = text.trim().to_ascii_lowercase();
+    let prefixes = ["mpath-", "naa.", "eui.", "0x"];
+    let number = prefixes.iter().fold(text.as_str(), |text, prefix| {
+        text.strip_prefix(prefix).unwrap_or(text)
+    });
+    let typed = number.strip_prefix('3').or(number.strip_prefix('2'));
+    let is_number = |number: &str| {
+        [16, 32].contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    typed
+        .filter(|number| is_number(number))
+        .unwrap_or(number)
+        .to_owned()
+}
+
 /// Whether a name fits a pattern, in which `*` stands for any characters.
 fn fits(pattern: &str, name: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else {
@@ -129,6 +147,38 @@ fn fits(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_notations_of_a_wwid_are_equal() {
+        for (number, notations) in [
+            (
+                "600140500000000000000000000000aa",
+                &[
+                    "naa.600140500000000000000000000000aa",
+                    "0x600140500000000000000000000000AA",
+                    "3600140500000000000000000000000aa",
+                    "mpath-3600140500000000000000000000000aa",
+                ][..],
+            ),
+            (
+                "5000c500a1b2c3d4",
+                &[
+                    "naa.5000c500a1b2c3d4",
+                    "0x5000c500a1b2c3d4",
+                    "35000c500a1b2c3d4",
+                ],
+            ),
+            (
+                "0025385b71b00a11",
+                &["eui.0025385b71b00a11", "20025385b71b00a11"],
+            ),
+            ("t10.ata     disk 1", &["t10.ATA     Disk 1"]),
+        ] {
+            for notation in notations.iter().chain([&number]) {
+                assert_eq!(normal_wwid(notation), number, "{notation}");
+            }
+        }
+    }
 
     #[test]
     fn disks_are_distinguished_by_name() {

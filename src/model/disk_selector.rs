@@ -14,6 +14,9 @@ pub struct DiskSelector {
     pub path: Option<Spanned<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<Spanned<String>>,
+    /// Its World Wide Identifier: `naa.…`, `eui.…`, `0x…`, or a number as multipath tools print it. All paths of a disk have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wwid: Option<Spanned<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<Spanned<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]

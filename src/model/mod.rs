@@ -40,7 +40,7 @@ pub use declared::{
     Policy, Repo, RepoBody, Rule, Tag, TagBody, UndeclaredMode,
 };
 pub use disk_guard::{
-    NOT_DISKS, ONLY_NAMED, STORAGE_SYSTEMS, StorageSystem, is_disk_name, is_only_named,
+    NOT_DISKS, ONLY_NAMED, STORAGE_SYSTEMS, StorageSystem, is_disk_name, is_only_named, normal_wwid,
 };
 pub use disk_selector::DiskSelector;
 pub use effective::{

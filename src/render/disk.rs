@@ -2,7 +2,9 @@
 
 use minijinja::Value;
 
-use crate::model::{DiskSelector, NOT_DISKS, ONLY_NAMED, STORAGE_SYSTEMS, Settings, StorageSystem};
+use crate::model::{
+    DiskSelector, NOT_DISKS, ONLY_NAMED, STORAGE_SYSTEMS, Settings, StorageSystem, normal_wwid,
+};
 
 pub(super) fn value(settings: &Settings) -> Value {
     let empty = DiskSelector::default();
@@ -18,6 +20,7 @@ pub(super) fn value(settings: &Settings) -> Value {
     minijinja::context! {
         path => text(&disk.path),
         serial => text(&disk.serial),
+        wwid => disk.wwid.as_ref().map_or_else(String::new, |at| normal_wwid(&at.value)),
         model => text(&disk.model),
         min_bytes => disk.min_size.as_ref().map_or(0, |at| at.value.0),
         // The kernel counts sectors of 512 bytes, whatever the disk's own sector size.

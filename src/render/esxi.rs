@@ -7,7 +7,7 @@
 use minijinja::{Value, context};
 
 use crate::{
-    model::{DiskSelector, Settings, Spanned},
+    model::{DiskSelector, Settings, Spanned, normal_wwid},
     site::{Diagnostic, Resolved},
 };
 
@@ -76,7 +76,7 @@ pub(super) fn leaves_choice(settings: &Settings) -> bool {
 fn is_chosen(settings: &Settings) -> bool {
     let by_property = settings.disk.as_deref().is_some_and(|at| {
         let disk = &at.value;
-        let named = disk.serial.is_some() || disk.model.is_some();
+        let named = disk.serial.is_some() || disk.wwid.is_some() || disk.model.is_some();
         let overwritten = disk.wipe && disk.path.is_some();
         named || overwritten || disk.min_size.is_some() || disk.smallest || disk.largest
     });
@@ -126,7 +126,7 @@ fn names(text: &str) -> Value {
             c => format!("{:02X}", u32::from(c)),
         })
         .collect();
-    let number = text.trim_start_matches("0x").to_ascii_lowercase();
+    let number = normal_wwid(text);
     context! { text => text, t10 => t10, number => number }
 }
 

@@ -52,6 +52,7 @@ settings! {
     /// By ESXi's `--firstdisk` list.
     DiskFirst "disk.first",
     DiskSerial "disk.serial",
+    DiskWwid "disk.wwid",
     DiskModel "disk.model",
     DiskSize "disk.size",
     Ntp "ntp",

@@ -82,6 +82,10 @@ fn of_disk(site: &Site, settings: &Settings) -> Vec<RequestedSetting> {
             disk.serial.as_ref().map(|at| at.span),
         ),
         (
+            InstallerSetting::DiskWwid,
+            disk.wwid.as_ref().map(|at| at.span),
+        ),
+        (
             InstallerSetting::DiskModel,
             disk.model.as_ref().map(|at| at.span),
         ),

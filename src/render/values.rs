@@ -57,7 +57,7 @@ pub(super) fn mistakes(settings: &Settings) -> Vec<Diagnostic> {
         check(list.as_deref().map_or(&[], |list| &list.value), &rule);
     }
     if let Some(disk) = settings.disk.as_deref().map(|at| &at.value) {
-        for text in [&disk.path, &disk.serial, &disk.model] {
+        for text in [&disk.path, &disk.serial, &disk.wwid, &disk.model] {
             check(text.as_slice(), &DISK);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! udev's properties are those that `blkid` finds on the disks. The agent's unit tests read the same table.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, thread};
 
 use crate::{
     render_disk::{Machine, SHELLS, SITE},
@@ -40,6 +40,9 @@ fn write_set(root: &Path, set: &str) {
     }
 }
 
+/// The sets are checked in as many threads: most of the time passes in the shells.
+const THREADS: usize = 8;
+
 /// The path that the scripts have in place of that of a disk.
 const PLACEHOLDER: &str = "/dev/selected-disk";
 
@@ -70,17 +73,28 @@ fn outcomes(machine: &mut Machine, script: &str, disk: &str) -> Vec<(String, Str
 
 #[test]
 fn disks_are_chosen_as_the_table_has_it() {
-    let scripts = scripts();
-    for (set, cases) in disk_sets::table() {
-        let mut machine = Machine::new(&[]);
-        write_set(machine.path(), &set);
-        for disk_sets::DiskCase { disk, reasons } in cases {
-            for (script, reason) in scripts.iter().zip(reasons) {
-                let chosen = format!("/dev/{disk}");
-                let expected = if reason.is_empty() { chosen } else { reason };
-                for (outcome, errors) in outcomes(&mut machine, script, &disk) {
-                    assert_eq!(outcome, expected, "{set} {disk}: {errors}");
+    let scripts = &scripts();
+    let sets: Vec<_> = disk_sets::table().into_iter().collect();
+    thread::scope(|scope| {
+        for part in sets.chunks(sets.len().div_ceil(THREADS)) {
+            scope.spawn(move || {
+                for (set, cases) in part {
+                    check(scripts, set, cases);
                 }
+            });
+        }
+    });
+}
+
+fn check(scripts: &[String; 2], set: &str, cases: &[disk_sets::DiskCase]) {
+    let mut machine = Machine::new(&[]);
+    write_set(machine.path(), set);
+    for disk_sets::DiskCase { disk, reasons } in cases {
+        for (script, reason) in scripts.iter().zip(reasons) {
+            let chosen = format!("/dev/{disk}");
+            let expected = if reason.is_empty() { &chosen } else { reason };
+            for (outcome, errors) in outcomes(&mut machine, script, disk) {
+                assert_eq!(outcome, *expected, "{set} {disk}: {errors}");
             }
         }
     }

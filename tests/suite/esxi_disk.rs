@@ -244,6 +244,11 @@ fn the_selected_disk_is_the_declared_one_or_none() {
         ("5.5", "disk = { min-size = \"1TB\" }", failed(NONE)),
         (
             "5.5",
+            "disk = { wwid = \"36000d310007710000000000000000001\" }",
+            is(LUN),
+        ),
+        (
+            "5.5",
             "disk = { serial = \"6000d310007710000000000000000001\" }",
             is(LUN),
         ),

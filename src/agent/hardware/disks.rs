@@ -9,7 +9,9 @@ use std::{
 use super::{SystemRoot, entries, name, number, signature, text};
 use crate::{
     agent::{disk_groups::DiskGroups, partitions},
-    model::{DiskFact, SEAL_BYTES, SEAL_OFFSET, is_disk_name, is_only_named, seal_text},
+    model::{
+        DiskFact, SEAL_BYTES, SEAL_OFFSET, is_disk_name, is_only_named, normal_wwid, seal_text,
+    },
 };
 
 /// A disk, with properties for choosing one beside its facts.
@@ -22,6 +24,8 @@ pub(crate) struct DetectedDisk {
     pub(crate) must_be_named: bool,
     /// Which device of it the running system uses: a mounted one, or one of swap.
     pub(crate) used: Option<String>,
+    /// Its World Wide Identifier, which all paths of a disk share, without the prefix of its notation.
+    pub(crate) wwid: Option<String>,
     /// The names that udev would create under `/dev/disk/by-id`, if the kernel provides their parts.
     pub(crate) links: Vec<String>,
 }
@@ -63,6 +67,7 @@ fn disk(root: &SystemRoot, device: &Path) -> Option<DetectedDisk> {
         is_removable,
         must_be_named: is_removable || is_only_named(&name),
         used: used(root, device, &name),
+        wwid: wwid(device).map(|wwid| normal_wwid(&wwid)),
         links: links(device, &fact),
         fact,
     })
@@ -94,14 +99,18 @@ fn links(device: &Path, fact: &DiskFact) -> Vec<String> {
         Some("sata") => both.map(|(model, serial)| format!("ata-{model}_{serial}")),
         _ => None,
     };
-    let wwid = ["wwid", "device/wwid"];
-    let wwid = wwid.iter().find_map(|path| text(&device.join(path)));
-    let by_name = wwid.and_then(|wwid| match wwid.split_once('.') {
+    let by_name = wwid(device).and_then(|wwid| match wwid.split_once('.') {
         Some(("naa", number)) => Some(format!("wwn-0x{number}")),
         Some(("eui" | "nvme", _)) => Some(format!("nvme-{wwid}")),
         _ => None,
     });
     by_model.into_iter().chain(by_name).collect()
+}
+
+/// The World Wide Identifier of a disk, as the kernel has it.
+fn wwid(device: &Path) -> Option<String> {
+    let mut paths = ["wwid", "device/wwid"].iter();
+    paths.find_map(|path| text(&device.join(path)))
 }
 
 /// What a disk belongs to together with other disks, and what it contains that is protected.

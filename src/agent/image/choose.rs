@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 
 use crate::{
     agent::{disk_groups::DiskGroups, hardware::DetectedDisk},
-    model::{DiskPick, ImageTarget},
+    model::{DiskPick, ImageTarget, normal_wwid},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,10 +42,14 @@ pub(in crate::agent) fn choose<'a>(
     if let Some(kept) = choice.keep.iter().find(is_unknown) {
         return Err(DiskChoiceError::UnknownKeep(kept.clone()));
     }
-    let mut fitting: Vec<&DetectedDisk> = disks
-        .iter()
-        .filter(|disk| fits(choice, disk) && disk.used.is_none())
-        .collect();
+    let mut fitting: Vec<&DetectedDisk> = Vec::new();
+    for disk in disks {
+        // Of the paths of one disk the first counts.
+        let is_known = fitting.iter().any(|first| is_same_disk(first, disk));
+        if fits(choice, disk) && disk.used.is_none() && !is_known {
+            fitting.push(disk);
+        }
+    }
     match choice.pick {
         DiskPick::Only => {}
         DiskPick::Smallest => fitting.sort_by_key(|disk| size(disk)),
@@ -62,12 +66,18 @@ pub(in crate::agent) fn choose<'a>(
     let own = groups(chosen);
     let others = disks
         .iter()
-        .filter(|disk| disk.fact.path != chosen.fact.path);
+        .filter(|disk| disk.fact.path != chosen.fact.path && !is_same_disk(disk, chosen));
     guard_others(&own, others, &groups)?;
     if !choice.wipe {
         guard(chosen, &own)?;
     }
     Ok(chosen)
+}
+
+/// Whether these are paths of one disk. Some disks have a WWID that is not unique, so the serial numbers and sizes count too.
+fn is_same_disk(one: &DetectedDisk, other: &DetectedDisk) -> bool {
+    let identity = |disk: &DetectedDisk| (disk.wwid.clone(), disk.fact.serial.clone(), size(disk));
+    one.wwid.is_some() && identity(one) == identity(other)
 }
 
 fn nothing_matches(choice: &ImageTarget, disks: &[DetectedDisk]) -> DiskChoiceError {
@@ -102,14 +112,19 @@ fn size(disk: &DetectedDisk) -> u64 {
 fn fits(choice: &ImageTarget, disk: &DetectedDisk) -> bool {
     let fact = &disk.fact;
     let matches = |wanted: &str, has: bool| wanted.is_empty() || has;
-    let is_kept = |kept: &String| has_path(disk, kept) || fact.serial.as_ref() == Some(kept);
-    let is_named = !choice.path.is_empty() || !choice.serial.is_empty();
+    let has_wwid = |wwid: &str| disk.wwid.as_deref() == Some(normal_wwid(wwid).as_str());
+    let is_kept = |kept: &String| {
+        has_path(disk, kept) || fact.serial.as_ref() == Some(kept) || has_wwid(kept)
+    };
+    let mut names = [&choice.path, &choice.serial, &choice.wwid].into_iter();
+    let is_named = names.any(|name| !name.is_empty());
     !choice.keep.iter().any(is_kept)
         && matches(&choice.path, has_path(disk, &choice.path))
         && matches(
             &choice.serial,
             fact.serial.as_deref() == Some(choice.serial.as_str()),
         )
+        && matches(&choice.wwid, has_wwid(&choice.wwid))
         && matches(
             &choice.model,
             fact.model.as_deref() == Some(choice.model.as_str()),
@@ -165,6 +180,7 @@ mod tests {
             is_removable: false,
             must_be_named: false,
             used: None,
+            wwid: None,
             links: vec![format!("ata-Example_SSD_S-{name}")],
         }
     }
@@ -386,6 +402,43 @@ mod tests {
             };
             assert!(choose(&wipe, &disks, groups).is_ok(), "{disks:?}");
         }
+    }
+
+    #[test]
+    fn a_disk_is_selected_by_its_wwid_and_its_paths_are_one_disk() {
+        let path = |name: &str| {
+            let mut path = DetectedDisk {
+                wwid: Some("600140500000000000000000000000aa".into()),
+                ..disk(name, 10, "empty")
+            };
+            path.fact.serial = Some("LUN".into());
+            path
+        };
+        let disks = [path("sda"), disk("sdb", 10, "empty"), path("sdc")];
+        let groups = |_: &DetectedDisk| DiskGroups::default();
+        let chosen = |target: &ImageTarget| {
+            choose(target, &disks, groups).map(|disk| disk.fact.path.clone())
+        };
+        for wwid in [
+            "naa.600140500000000000000000000000AA",
+            "3600140500000000000000000000000aa",
+        ] {
+            let selected = ImageTarget {
+                wwid: wwid.into(),
+                ..ImageTarget::default()
+            };
+            assert_eq!(chosen(&selected), Ok("/dev/sda".into()));
+            let kept = ImageTarget {
+                keep: vec![wwid.into()],
+                ..ImageTarget::default()
+            };
+            assert_eq!(chosen(&kept), Ok("/dev/sdb".into()));
+        }
+        let none = ImageTarget {
+            wwid: "5000c500a1b2c3d4".into(),
+            ..ImageTarget::default()
+        };
+        assert_eq!(chosen(&none), Err(DiskChoiceError::None));
     }
 
     #[test]

@@ -57,6 +57,7 @@ impl<'a> SiteCheck<'a> {
         let others = [
             ("path", disk.path.as_ref().map(|at| at.span)),
             ("serial", disk.serial.as_ref().map(|at| at.span)),
+            ("wwid", disk.wwid.as_ref().map(|at| at.span)),
             ("model", disk.model.as_ref().map(|at| at.span)),
             ("min-size", disk.min_size.as_ref().map(|at| at.span)),
             ("smallest", disk.smallest.then_some(at.span)),
