@@ -346,7 +346,10 @@ fn asks_for_no_language_and_no_keyboard(release: u8, root: &Path) {
         let is_plain = settings.is_empty() || settings.contains("ja_JP");
         for terminal in ["serial", "virtual"].iter().take(1 + usize::from(is_plain)) {
             let text = in_installer(root, &["/tmp/answer", terminal]);
-            assert_eq!(text, expected, "Debian {release}: {settings} on a {terminal} terminal");
+            assert_eq!(
+                text, expected,
+                "Debian {release}: {settings} on a {terminal} terminal"
+            );
         }
     }
 }
