@@ -8,7 +8,7 @@ use std::{net::IpAddr, sync::Arc};
 use super::{Seal, SealAuthority, Snapshot, UrlToken, install::binding::Bound};
 use crate::{
     journal::MachineId,
-    model::{Accept, Arch, Facts, Hostname, Mac, Node, NodeName, Platform, Policy, Timestamp},
+    model::{Accept, Facts, Hostname, Mac, Node, NodeName, Platform, Policy, Timestamp},
     render::{self, RenderRequest, Urls},
     site::{Diagnostic, NetPlan, Resolved, Severity, Subject, resolve},
 };
@@ -101,7 +101,7 @@ impl Snapshot {
             resolved,
             facts: &facts,
             platform: Platform::Efi,
-            arch: Arch::X86_64,
+            arch: None,
             urls: Urls {
                 base,
                 token: UrlToken::ZERO.to_string(),

@@ -40,6 +40,8 @@ pub struct RepoBody {
     pub url: Option<Spanned<String>>,
     /// The default task of this repo.
     pub task: Option<Spanned<TaskName>>,
+    /// The repo with the kernel and the initial file system, if this one has only the packages.
+    pub installer: Option<Spanned<RepoName>>,
     /// Any values, for templates. `mirror` is the source of packages if it is not the repo itself.
     pub vars: Vars,
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BrokerName, DiskSelector, List, NetworkName, PasswordHash, RepoName, SourceSpan, Spanned,
+    Arch, BrokerName, DiskSelector, List, NetworkName, PasswordHash, RepoName, SourceSpan, Spanned,
     TaskName, TimeSpan,
 };
 
@@ -109,6 +109,8 @@ settings! {
     "disk" disk: DiskSelector,
     /// Disks that are never written to, by path or serial number.
     "keep" keep: Vec<Spanned<String>>,
+    /// The architecture of the machine's processor, until the machine reports it; default: one that the repo has files for.
+    "arch" arch: Arch,
     /// Whether the machine boots with Secure Boot: only loaders signed by a vendor.
     "secure-boot" secure_boot: bool,
     /// Arguments for the installer's kernel command line.

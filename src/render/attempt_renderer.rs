@@ -21,6 +21,7 @@ use super::{
     context::{self, SecretFunction, SharedValues},
     esxi as esxi_text, esxi_values, first_boot, hand_over, hostname,
     library::Task,
+    located_files,
     net::{self, LinkView, NetText},
     quote::FileFormat,
     repo::{self, TaskRepo},
@@ -209,7 +210,14 @@ impl<'a> AttemptRenderer<'a> {
 
     fn boots_by_grub(&self) -> bool {
         let settings = self.request.resolved.settings.effective();
-        settings.secure_boot || self.request.arch == Arch::Arm64
+        settings.secure_boot || self.arch() == Arch::Arm64
+    }
+
+    /// The architecture that the files are for.
+    fn arch(&self) -> Arch {
+        let of_files = self.repo.as_ref().map(|repo| repo.arch);
+        let wanted = || repo::wanted_arch(self.request).unwrap_or(Arch::X86_64);
+        of_files.unwrap_or_else(wanted)
     }
 
     /// A file's name for this machine. None if it contains the MAC, and the MAC is unknown.
@@ -252,15 +260,15 @@ impl<'a> AttemptRenderer<'a> {
         if repo.tree.is_none() {
             let message = format!(
                 "`{path}` of repo `{}` has to be served from here, but the repo is a URL",
-                repo.declared.name
+                repo.boot.name
             );
             return Err(vec![
-                Diagnostic::error(message, repo::span(repo.declared))
+                Diagnostic::error(message, located_files::span(repo.boot))
                     .help("set `path` or `iso` of the repo instead of `url`"),
             ]);
         }
         Ok(Some(FileBody::Repo {
-            repo: repo.declared.name.value.clone(),
+            repo: repo.boot.name.value.clone(),
             path: path.clone(),
         }))
     }
@@ -269,7 +277,7 @@ impl<'a> AttemptRenderer<'a> {
         let Some(repo) = &self.repo else {
             return Err(Vec::new());
         };
-        let error = |message: String| Diagnostic::error(message, repo::span(repo.declared));
+        let error = |message: String| Diagnostic::error(message, located_files::span(repo.boot));
         let text = repo
             .tree
             .zip(repo.paths.get(boot_cfg::LAYOUT_KEY))
@@ -278,7 +286,7 @@ impl<'a> AttemptRenderer<'a> {
             return Err(vec![
                 error(format!(
                     "the boot.cfg of repo `{}` was not read, and it has to be rewritten",
-                    repo.declared.name
+                    repo.boot.name
                 ))
                 .help("set `path` or `iso` of the repo instead of `url`"),
             ]);
@@ -303,7 +311,7 @@ impl<'a> AttemptRenderer<'a> {
         boot_cfg::rewrite(&text, &changes, find).map_err(|messages| {
             messages
                 .into_iter()
-                .map(|message| error(format!("repo `{}`: {message}", repo.declared.name)))
+                .map(|message| error(format!("repo `{}`: {message}", repo.boot.name)))
                 .collect()
         })
     }
@@ -329,19 +337,12 @@ fn setting_mistakes(request: &RenderRequest<'_>, task: &Task) -> Vec<Diagnostic>
 /// Finds the files of the task in its repo, and reports missing ones. None when that fails.
 fn find_repo<'a>(
     request: &'a RenderRequest<'a>,
-    task: &Task,
+    task: &'a Task,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Option<TaskRepo<'a>>> {
-    let repo = repo::find(
-        task.name.as_str(),
-        &task.spec,
-        request.resolved.repo.as_deref(),
-        request.external,
-        request.arch,
-        &request.urls.base,
-    )
-    .map_err(|error| diagnostics.push(error))
-    .ok()?;
+    let repo = repo::find(request, task)
+        .map_err(|error| diagnostics.push(error))
+        .ok()?;
     diagnostics.extend(
         repo.iter()
             .flat_map(|repo| repo::missing_files(&task.spec, repo)),

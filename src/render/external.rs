@@ -75,9 +75,15 @@ pub fn needed_lookups(
             Some(RepoContents::Tree { files }) => Some(files),
             None => None,
         };
-        let own = repo.body.task.as_ref().map(|at| &at.value);
-        let tasks: BTreeSet<&TaskName> =
-            own.into_iter().chain(everywhere.iter().copied()).collect();
+        let installed_from = site.repos.values().filter(|other| {
+            let installer = other.body.installer.as_ref();
+            installer.is_some_and(|installer| installer.value == *name)
+        });
+        let own = installed_from
+            .chain([repo])
+            .filter_map(|repo| repo.body.task.as_ref());
+        let own = own.map(|at| &at.value);
+        let tasks: BTreeSet<&TaskName> = own.chain(everywhere.iter().copied()).collect();
         for (path, text) in tasks
             .into_iter()
             .flat_map(|task| paths(library, task, &repo.body.vars, known))
@@ -142,5 +148,11 @@ fn paths(
         }
         list.push((path, text));
     }
+    let rules = task.spec.packages.iter();
+    list.extend(
+        rules
+            .flat_map(|rule| rule.paths())
+            .map(|(path, text)| (path.to_lowercase(), text)),
+    );
     list
 }

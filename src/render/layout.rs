@@ -18,6 +18,32 @@ pub struct RepoLayout {
     pub expected: BTreeMap<String, String>,
     /// Optional files.
     pub optional: BTreeMap<String, String>,
+    /// Why an installer with these files cannot be started over the network.
+    pub unusable: Option<String>,
+}
+
+/// How a repo with the packages of an installation is recognized. The first rule that applies to the repo decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PackageRule {
+    /// The rule applies to repos that have this file; none: to all.
+    pub image: Option<String>,
+    /// The repo has one of these files if it has packages.
+    pub any: Vec<String>,
+    /// Texts, by file, which say that some packages are missing.
+    pub incomplete: BTreeMap<String, String>,
+}
+
+impl PackageRule {
+    /// The files that are looked up, and whether their text is needed.
+    pub(super) fn paths(&self) -> impl Iterator<Item = (&str, bool)> {
+        let plain = self
+            .image
+            .iter()
+            .chain(&self.any)
+            .map(|path| (path.as_str(), false));
+        plain.chain(self.incomplete.keys().map(|path| (path.as_str(), true)))
+    }
 }
 
 impl RepoLayout {

@@ -1,5 +1,7 @@
 //! Checks that the tasks, broker kinds and templates that a site names exist.
 
+use std::sync::Arc;
+
 use crate::{
     matcher::MAX_DEPTH,
     model::{Broker, Repo, Settings, Spanned, TaskName},
@@ -23,7 +25,7 @@ pub(super) fn check(site: &Site, library: &Library, diagnostics: &mut Vec<Diagno
                 .as_ref()
                 .and_then(|task| unknown_task(library, task)),
         );
-        diagnostics.extend(unreachable_url(library, repo));
+        diagnostics.extend(unreachable_url(site, library, repo));
     }
     let brokers = site.brokers.values();
     diagnostics.extend(brokers.filter_map(|broker| broker_mistake(library, broker)));
@@ -33,23 +35,27 @@ pub(super) fn check(site: &Site, library: &Library, diagnostics: &mut Vec<Diagno
 }
 
 /// Warns about a URL from which Debian's loaders cannot fetch a kernel. The agent of a microkernel task reports its own limits.
-fn unreachable_url(library: &Library, repo: &Repo) -> Option<Diagnostic> {
+fn unreachable_url(site: &Site, library: &Library, repo: &Repo) -> Option<Diagnostic> {
     let url = repo.body.url.as_ref()?;
-    let task = library.tasks().find(|task| {
-        let named = repo.body.task.as_ref();
-        named.is_some_and(|named| named.value == task.name)
-    })?;
-    let is_fetched = task.spec.installs && !task.spec.microkernel;
-    (is_fetched && url.starts_with("https://")).then(|| {
-        let message = format!(
-            "the loader of a machine fetches the kernel of repo `{}` by HTTPS, which Debian's iPXE and GRUB cannot",
-            repo.name
-        );
-        Diagnostic::warning(message, url.span).help(
-            "use `http://`, or serve the files from here (`iso`, `path`); an iPXE that is built with HTTPS and `TRUST=` can \
-             fetch them",
-        )
-    })
+    if !url.starts_with("https://") || repo.body.installer.is_some() {
+        return None;
+    }
+    let boots_from_it = |other: &&Arc<Repo>| {
+        let installer = other.body.installer.as_ref();
+        installer.is_some_and(|installer| installer.value == repo.name.value)
+    };
+    let users = site.repos.values().filter(boots_from_it);
+    let tasks = users.map(|user| &user.body).chain([&repo.body]);
+    let mut tasks = tasks.filter_map(|body| library.task(&body.task.as_ref()?.value));
+    tasks.find(|task| task.spec.installs && !task.spec.microkernel)?;
+    let message = format!(
+        "the loader of a machine fetches the kernel of repo `{}` by HTTPS, which Debian's iPXE and GRUB cannot",
+        repo.name
+    );
+    Some(Diagnostic::warning(message, url.span).help(
+        "use `http://`, or serve the files from here (`iso`, `path`); an iPXE that is built with HTTPS and `TRUST=` can \
+         fetch them",
+    ))
 }
 
 fn of_settings(library: &Library, settings: &Settings) -> impl Iterator<Item = Diagnostic> {

@@ -1,108 +1,205 @@
-//! Finds the files that a task boots in a repo.
+//! The repos of a task: where its machines get the files that they boot, and the packages.
 
 use std::collections::BTreeMap;
 
 use minijinja::Value;
 
 use crate::{
-    model::{Arch, Repo},
-    site::Diagnostic,
+    model::{Arch, Repo, TaskName},
+    site::{Diagnostic, Site},
 };
 
 use super::{
     external::{ExternalInputs, RepoContents, TreeFiles},
-    layout::{LayoutVariables, RepoLayout},
+    library::{Library, Task},
+    located_files::{located, span},
+    packages::{self, PackageSource},
+    request::RenderRequest,
     task::TaskSpec,
+    vars,
 };
 
-/// A repo with the files of one task.
+/// The repos of one task.
 #[derive(Debug, Clone)]
 pub(super) struct TaskRepo<'a> {
-    pub(super) declared: &'a Repo,
-    /// The URL from which machines fetch, without a trailing `/`.
+    /// The repo whose files a machine boots: the one of its settings, or the `installer` of that one.
+    pub(super) boot: &'a Repo,
+    /// The URL from which machines fetch them, without a trailing `/`.
     pub(super) url: String,
-    /// The name of the layout that the repo has.
+    /// The name of the layout that they have.
     pub(super) layout: String,
     /// Paths by the name that templates use, as the tree spells them.
     pub(super) paths: BTreeMap<String, String>,
     /// None for a repo from which machines fetch directly.
     pub(super) tree: Option<&'a TreeFiles>,
+    /// The architecture of the files.
+    pub(super) arch: Arch,
+    /// The files of the repo with the packages, if this server serves them.
+    packages_tree: Option<&'a TreeFiles>,
+    packages: PackageSource,
+    mirror: Option<PackageSource>,
 }
 
-/// Finds the files of a task. A task without layouts needs no repo.
+/// What a task's files are looked up for.
+#[derive(Clone, Copy)]
+pub(super) struct RepoQuery<'a> {
+    pub(super) site: &'a Site,
+    pub(super) external: &'a ExternalInputs,
+    pub(super) task: &'a Task,
+    pub(super) repo: &'a Repo,
+    /// The architecture of the machine; none if it is not known.
+    pub(super) arch: Option<Arch>,
+    /// The source of packages, if it is not the repo.
+    pub(super) mirror: Option<&'a str>,
+    /// The URL of this server.
+    pub(super) base: &'a str,
+}
+
+/// Finds the files of a task for a machine. A task without layouts needs no repo.
 pub(super) fn find<'a>(
-    task: &str,
-    spec: &TaskSpec,
-    repo: Option<&'a Repo>,
-    external: &'a ExternalInputs,
-    arch: Arch,
-    base: &str,
+    request: &'a RenderRequest<'_>,
+    task: &'a Task,
 ) -> Result<Option<TaskRepo<'a>>, Diagnostic> {
-    let Some(repo) = repo else {
-        return match spec.layouts.is_empty() {
+    let Some(repo) = request.resolved.repo.as_deref() else {
+        return match task.spec.layouts.is_empty() {
             true => Ok(None),
             false => Err(Diagnostic::error(
-                format!("task `{task}` installs from a repo, but `repo` is not set"),
+                format!(
+                    "task `{}` installs from a repo, but `repo` is not set",
+                    task.name
+                ),
                 None,
             )
             .help("set `repo` in the node or its policy")),
         };
     };
-    let arch_value = spec.arch_value(arch);
-    if arch_value.is_none() && !spec.arch.is_empty() {
-        return Err(Diagnostic::error(
-            format!("task `{task}` cannot install on {arch}"),
-            repo.name.span,
-        ));
-    }
-    let variables = LayoutVariables {
-        arch: arch_value,
-        vars: &repo.body.vars,
+    let query = RepoQuery {
+        site: request.site,
+        external: request.external,
+        task,
+        repo,
+        arch: wanted_arch(request),
+        mirror: vars::find(request.resolved, "mirror").and_then(|at| at.value.as_str()),
+        base: &request.urls.base,
     };
-    if let Some(missing) = variables.missing(&spec.layouts) {
-        let message = format!(
-            "task `{task}` needs `{missing}` in the `vars` of repo `{}`",
-            repo.name
-        );
-        return Err(Diagnostic::error(message, repo.name.span));
-    }
-    let (url, tree) = contents(repo, external, base)?;
-    let (layout, paths) = match tree {
-        Some(files) => matching_layout(spec, files, variables)
-            .ok_or_else(|| no_layout_matches(task, spec, repo, files, variables))?,
-        None => declared_layout(spec, repo, variables)?,
-    };
-    Ok(Some(TaskRepo {
-        declared: repo,
-        url: url.trim_end_matches('/').to_string(),
-        layout,
-        paths,
-        tree,
-    }))
+    query.find().map(Some)
 }
 
-/// Returns the URL of a repo, and its files if this server serves them.
-fn contents<'a>(
+/// The architecture that the machine reported, else that of its settings.
+pub(super) fn wanted_arch(request: &RenderRequest<'_>) -> Option<Arch> {
+    let set = request.resolved.settings.arch.as_deref().map(|at| at.value);
+    // BIOS builds of iPXE report i386 on 64-bit machines too.
+    request.arch.or(set).map(|arch| match arch {
+        Arch::I386 => Arch::X86_64,
+        arch => arch,
+    })
+}
+
+impl<'a> RepoQuery<'a> {
+    fn find(self) -> Result<TaskRepo<'a>, Diagnostic> {
+        let (repo, spec) = (self.repo, &self.task.spec);
+        let (packages_url, packages_tree) = self.contents(repo)?;
+        let (boot, (url, tree)) = match self.installer()? {
+            Some(installer) => (installer, self.contents(installer)?),
+            None => (repo, (packages_url.clone(), packages_tree)),
+        };
+        let found = located(self.task, boot, tree, self.arch)?;
+        if self.mirror.is_none()
+            && let Some(reason) = packages::lacking(spec, packages_tree)
+        {
+            return Err(no_packages(repo, &reason));
+        }
+        Ok(TaskRepo {
+            boot,
+            url,
+            layout: found.layout,
+            paths: found.paths,
+            tree,
+            arch: found.arch,
+            packages_tree,
+            packages: match self.mirror {
+                Some(mirror) => PackageSource::new(mirror),
+                None => PackageSource::in_repo(&packages_url),
+            },
+            mirror: self.mirror.map(PackageSource::new),
+        })
+    }
+
+    /// Returns the repo whose files machines boot, if it is not the one with the packages.
+    fn installer(&self) -> Result<Option<&'a Repo>, Diagnostic> {
+        let Some(name) = &self.repo.body.installer else {
+            return Ok(None);
+        };
+        let task = self.task;
+        if task.spec.has_boot_cfg() || task.spec.microkernel {
+            let message = format!("task `{}` reads all files from one repo", task.name);
+            return Err(Diagnostic::error(message, name.span).help("remove `installer`"));
+        }
+        Ok(self.site.repos.get(&name.value).map(AsRef::as_ref))
+    }
+
+    /// Returns the URL of a repo, and its files if this server serves them.
+    fn contents(&self, repo: &Repo) -> Result<(String, Option<&'a TreeFiles>), Diagnostic> {
+        let name = &repo.name;
+        let (url, tree) = match (self.external.repos.get(&name.value), &repo.body.url) {
+            (Some(RepoContents::Url(url)), _) => (url.clone(), None),
+            (Some(RepoContents::Tree { files }), _) => {
+                (format!("{}/repo/{name}", self.base), Some(files))
+            }
+            (None, Some(url)) => (url.value.clone(), None),
+            (Some(RepoContents::Missing(reason)), _) => {
+                let message = format!("repo `{name}` cannot be read: {reason}");
+                return Err(Diagnostic::error(message, span(repo)));
+            }
+            (None, None) => {
+                let message = format!("repo `{name}` was not looked up");
+                return Err(Diagnostic::error(message, span(repo)));
+            }
+        };
+        Ok((url.trim_end_matches('/').to_owned(), tree))
+    }
+}
+
+/// Returns why a task cannot install from a repo, if so. A repo that is the `installer` of another one needs no packages.
+pub fn repo_problem(
+    site: &Site,
+    library: &Library,
+    external: &ExternalInputs,
     repo: &Repo,
-    external: &'a ExternalInputs,
-    base: &str,
-) -> Result<(String, Option<&'a TreeFiles>), Diagnostic> {
-    let name = &repo.name;
-    let message = match (external.repos.get(&name.value), &repo.body.url) {
-        (Some(RepoContents::Url(url)), _) => return Ok((url.clone(), None)),
-        (Some(RepoContents::Tree { files }), _) => {
-            return Ok((format!("{base}/repo/{name}"), Some(files)));
-        }
-        (None, Some(url)) => return Ok((url.value.clone(), None)),
-        (Some(RepoContents::Missing(reason)), _) => {
-            format!("repo `{name}` cannot be read: {reason}")
-        }
-        (None, None) => format!("repo `{name}` was not looked up"),
+    task: &TaskName,
+) -> Option<String> {
+    let task = library.task(task)?;
+    let own = repo
+        .body
+        .vars
+        .get("mirror")
+        .and_then(|at| at.value.as_str());
+    let is_installer = site.repos.values().any(|other| {
+        let installer = other.body.installer.as_ref();
+        installer.is_some_and(|installer| installer.value == repo.name.value)
+    });
+    // A machine may have a mirror of its own.
+    let has_other_source =
+        is_installer || site.layers().any(|layer| layer.vars.contains_key("mirror"));
+    let query = RepoQuery {
+        site,
+        external,
+        task,
+        repo,
+        arch: None,
+        mirror: own.or(has_other_source.then_some("")),
+        base: "",
     };
-    Err(Diagnostic::error(message, span(repo)))
+    query.find().err().map(|problem| problem.message)
 }
 
-/// Warns about missing files that a complete image has.
+fn no_packages(repo: &Repo, reason: &str) -> Diagnostic {
+    Diagnostic::error(format!("repo `{}` {reason}", repo.name), span(repo)).help(
+        "set the source of packages: `mirror` in its `vars`; or use a repo that has packages, with this one as its `installer`",
+    )
+}
+
+/// Warns about missing files that a complete image has. The image may be the repo with the packages.
 pub(super) fn missing_files(spec: &TaskSpec, repo: &TaskRepo<'_>) -> Vec<Diagnostic> {
     let layout = spec
         .layouts
@@ -111,147 +208,22 @@ pub(super) fn missing_files(spec: &TaskSpec, repo: &TaskRepo<'_>) -> Vec<Diagnos
     let missing = layout
         .into_iter()
         .flat_map(|layout| &layout.expected)
-        .filter(|(key, _)| !repo.paths.contains_key(*key));
+        .filter(|(key, _)| !repo.paths.contains_key(*key))
+        .filter(|(_, path)| {
+            let elsewhere = repo
+                .packages_tree
+                .and_then(|tree| tree.get(&path.to_lowercase()));
+            !matches!(elsewhere, Some(Some(_)))
+        });
     missing
         .map(|(_, path)| {
             let message = format!(
                 "repo `{}` lacks `{path}`; it may be incomplete",
-                repo.declared.name
+                repo.boot.name
             );
-            Diagnostic::warning(message, span(repo.declared))
+            Diagnostic::warning(message, span(repo.boot))
         })
         .collect()
-}
-
-/// The span of the repo's location.
-pub(super) fn span(repo: &Repo) -> crate::model::SourceSpan {
-    let body = &repo.body;
-    let span = [&body.path, &body.iso, &body.url]
-        .into_iter()
-        .flatten()
-        .next()
-        .map(|at| at.span);
-    span.unwrap_or(repo.name.span)
-}
-
-type LayoutPaths = (String, BTreeMap<String, String>);
-
-/// Returns the first layout whose required files all exist.
-fn matching_layout(
-    spec: &TaskSpec,
-    files: &TreeFiles,
-    variables: LayoutVariables<'_>,
-) -> Option<LayoutPaths> {
-    if spec.layouts.is_empty() {
-        return Some(LayoutPaths::default());
-    }
-    let lookup = |path: &str| {
-        Some(
-            files
-                .get(&variables.expand(path).to_lowercase())?
-                .as_ref()?
-                .path
-                .clone(),
-        )
-    };
-    spec.layouts.iter().find_map(|layout| {
-        let needed: Option<BTreeMap<_, _>> = layout
-            .files
-            .iter()
-            .map(|(key, path)| Some((key.clone(), lookup(path)?)))
-            .collect();
-        let mut paths = needed?;
-        let extra = layout
-            .extra()
-            .filter_map(|(key, path)| Some((key.clone(), lookup(path)?)));
-        paths.extend(extra);
-        Some((layout.name.clone(), paths))
-    })
-}
-
-/// Returns the layout that the repo's `vars` name, else the first one, for a repo without lookups.
-fn declared_layout(
-    spec: &TaskSpec,
-    repo: &Repo,
-    variables: LayoutVariables<'_>,
-) -> Result<LayoutPaths, Diagnostic> {
-    let wanted = repo
-        .body
-        .vars
-        .get("layout")
-        .and_then(|at| Some((at.value.as_str()?, at.span)));
-    let layout: Option<&RepoLayout> = match wanted {
-        Some((name, span)) => {
-            let found = spec.layouts.iter().find(|layout| layout.name == name);
-            let known: Vec<&str> = spec
-                .layouts
-                .iter()
-                .map(|layout| layout.name.as_str())
-                .collect();
-            Some(found.ok_or_else(|| {
-                Diagnostic::error(format!("there is no layout `{name}`"), span)
-                    .help(format!("there are {}", known.join(", ")))
-            })?)
-        }
-        None => spec.layouts.first(),
-    };
-    let Some(layout) = layout else {
-        return Ok(LayoutPaths::default());
-    };
-    let all = layout.files.iter().chain(layout.extra());
-    Ok((
-        layout.name.clone(),
-        all.map(|(key, path)| (key.clone(), variables.expand(path)))
-            .collect(),
-    ))
-}
-
-fn no_layout_matches(
-    task: &str,
-    spec: &TaskSpec,
-    repo: &Repo,
-    files: &TreeFiles,
-    variables: LayoutVariables<'_>,
-) -> Diagnostic {
-    let lacks = |layout: &RepoLayout| -> Vec<String> {
-        let paths = layout.files.values().map(|path| variables.expand(path));
-        paths
-            .filter(|path| !matches!(files.get(&path.to_lowercase()), Some(Some(_))))
-            .map(|path| format!("`{path}`"))
-            .collect()
-    };
-    // The layout with the fewest missing files makes the best message.
-    let closest = spec
-        .layouts
-        .iter()
-        .map(lacks)
-        .min_by_key(Vec::len)
-        .unwrap_or_default();
-    let mut diagnostic = Diagnostic::error(
-        format!("repo `{}` lacks {}", repo.name, closest.join(", ")),
-        span(repo),
-    );
-    diagnostic.label = format!("task {task} boots from it");
-    if let [_, _, ..] = spec.layouts.as_slice() {
-        let names: Vec<String> = spec
-            .layouts
-            .iter()
-            .map(|layout| {
-                format!(
-                    "{} ({})",
-                    layout.name,
-                    layout
-                        .files
-                        .values()
-                        .map(|path| variables.expand(path))
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                )
-            })
-            .collect();
-        diagnostic.help = Some(format!("supported layouts: {}", names.join("; ")));
-    }
-    diagnostic
 }
 
 impl TaskRepo<'_> {
@@ -267,19 +239,13 @@ impl TaskRepo<'_> {
                 )
             })
             .collect();
-        let mirror = self
-            .declared
-            .body
-            .vars
-            .get("mirror")
-            .and_then(|at| at.value.as_str());
         minijinja::context! {
-            name => self.declared.name.value.as_str(),
+            name => self.boot.name.value.as_str(),
             url => self.url.as_str(),
             layout => self.layout.as_str(),
             files => Value::from(files),
-            mirror => mirror.map(Mirror::new).map(Value::from),
-            packages => Value::from(Mirror { is_repo: mirror.is_none(), ..Mirror::new(mirror.unwrap_or(&self.url)) }),
+            mirror => self.mirror.as_ref().map(PackageSource::value),
+            packages => self.packages.value(),
         }
     }
 }
@@ -290,40 +256,4 @@ fn encoded_path(path: &str) -> String {
         .map(super::urls::encoded)
         .collect::<Vec<_>>()
         .join("/")
-}
-
-/// A source of packages, in the parts that Debian's installer needs.
-struct Mirror {
-    url: String,
-    protocol: String,
-    host: String,
-    directory: String,
-    is_repo: bool,
-}
-
-impl Mirror {
-    fn new(url: &str) -> Mirror {
-        let url = url.trim_end_matches('/');
-        let (protocol, rest) = url.split_once("://").unwrap_or(("http", url));
-        let (host, directory) = rest.split_once('/').unwrap_or((rest, ""));
-        Mirror {
-            url: url.into(),
-            protocol: protocol.into(),
-            host: host.into(),
-            directory: format!("/{directory}"),
-            is_repo: false,
-        }
-    }
-}
-
-impl From<Mirror> for Value {
-    fn from(mirror: Mirror) -> Value {
-        minijinja::context! {
-            url => mirror.url,
-            protocol => mirror.protocol,
-            host => mirror.host,
-            directory => mirror.directory,
-            local => mirror.is_repo,
-        }
-    }
 }

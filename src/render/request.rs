@@ -22,7 +22,8 @@ pub struct RenderRequest<'a> {
     pub facts: &'a Facts,
     /// The machine's firmware. The shipped scripts test it in iPXE, since firmware settings may change between two boots.
     pub platform: Platform,
-    pub arch: Arch,
+    /// The architecture that the machine reported. None: that of its settings, or one that its repo has files for.
+    pub arch: Option<Arch>,
     pub urls: Urls,
     /// The text of the seal that the installation leaves on the disk; none if the site has no id.
     pub seal: Option<String>,

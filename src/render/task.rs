@@ -10,7 +10,7 @@ use crate::model::{Arch, HashKind, StageName, TaskName, Vars};
 
 use super::{
     installer_setting::InstallerSetting,
-    layout::{LayoutVariables, RepoLayout},
+    layout::{LayoutVariables, PackageRule, RepoLayout},
     quote::FileFormat,
     task_vars::TaskVars,
 };
@@ -49,6 +49,8 @@ pub struct TaskSpec {
     pub arch: BTreeMap<Arch, String>,
     /// The layouts that a repo may have. The first one whose files exist is used.
     pub layouts: Vec<RepoLayout>,
+    /// How repos with the packages of an installation are recognized; empty if it needs none.
+    pub packages: Vec<PackageRule>,
     pub files: Vec<FileSpec>,
 }
 
@@ -152,6 +154,7 @@ pub(super) struct TaskToml {
     secure_boot_skips_first_boot: Option<bool>,
     arch: Option<BTreeMap<Arch, String>>,
     layout: Option<Vec<RepoLayout>>,
+    packages: Option<Vec<PackageRule>>,
     file: Vec<FileSpec>,
 }
 
@@ -196,6 +199,7 @@ impl TaskToml {
                 .unwrap_or(base.secure_boot_skips_first_boot),
             arch: self.arch.unwrap_or(base.arch),
             layouts: self.layout.unwrap_or(base.layouts),
+            packages: self.packages.unwrap_or(base.packages),
             files,
         }
     }

@@ -1,6 +1,9 @@
 //! The repos of a site as they are on the disk, for `bootwright repos`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 
@@ -10,9 +13,10 @@ use crate::{
         repo::{ImageRegistry, ImageVerification, RepoError, RepoSource},
         state::StateDirectory,
     },
-    model::Repo,
+    model::{Repo, RepoName},
+    render,
     serve::{reload::external, site_id},
-    site::{self, LoadCache, Site, detect_repo},
+    site::{self, LoadCache, Site, SiteFiles, detect_repo},
 };
 
 /// A repo, and what was detected in it.
@@ -33,7 +37,7 @@ pub struct RepoShown {
     pub guessed: bool,
     /// The detected operating system.
     pub system: Option<&'static str>,
-    /// Why it cannot be served, if so.
+    /// Why it cannot be served, or why its task cannot install from it.
     pub trouble: Option<String>,
 }
 
@@ -41,6 +45,7 @@ pub struct RepoShown {
 #[derive(Debug)]
 pub struct Repos {
     root: PathBuf,
+    files: SiteFiles,
     site: Site,
     images: ImageRegistry,
 }
@@ -56,6 +61,7 @@ impl Repos {
             .map(|state| ImageRegistry::with_read_only_cache(state.images()));
         Ok(Repos {
             root: root.into(),
+            files,
             site,
             images: images.unwrap_or_default(),
         })
@@ -63,8 +69,30 @@ impl Repos {
 
     /// Returns every repo, ordered by name.
     pub fn all(&self) -> Vec<RepoShown> {
+        let mut problems = self.problems();
         let repos = self.site.repos.values();
-        repos.map(|repo| self.shown(repo)).collect()
+        repos
+            .map(|repo| {
+                let mut shown = self.shown(repo);
+                shown.trouble = shown.trouble.or(problems.remove(&repo.name.value));
+                shown
+            })
+            .collect()
+    }
+
+    /// Returns why the tasks of repos cannot install from them.
+    fn problems(&self) -> BTreeMap<RepoName, String> {
+        let detect =
+            |site: &Site, repo: &Repo| external::detect_task(&self.root, site, repo, &self.images);
+        let (site, _) = site::load_detecting(&self.files, &mut LoadCache::default(), detect);
+        let (library, _) = render::compile(&site, &self.files, None);
+        let external = external::repo_files(&self.root, &site, &library, &self.images);
+        let problems = site.repos.iter().filter_map(|(name, repo)| {
+            let task = &repo.body.task.as_ref()?.value;
+            let problem = render::repo_problem(&site, &library, &external, repo, task)?;
+            Some((name.clone(), problem))
+        });
+        problems.collect()
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {

@@ -103,7 +103,7 @@ fn render_all(root: &Path) -> usize {
             resolved: &resolved,
             facts: &Facts::default(),
             platform: Platform::Efi,
-            arch: Arch::X86_64,
+            arch: Some(Arch::X86_64),
             urls: Urls {
                 base: "http://192.0.2.5".into(),
                 token: "0".repeat(32),

@@ -38,7 +38,7 @@ impl Quickstart {
             uuid: Some("4c4c4544-0051-3610-8057-b7c04f4a5231".into()),
             asset: None,
             platform,
-            arch: Arch::X86_64,
+            arch: Some(Arch::X86_64),
         };
         let machines = format!("http://{}", self.server.machines.address());
         let mut steps = Vec::new();

@@ -36,6 +36,7 @@ fn changed(before: &Rendering, path: &str, text: &str) -> Rendering {
         files,
         library,
         external: before.external.clone(),
+        arch: before.arch,
         found,
     }
 }

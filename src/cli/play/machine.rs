@@ -19,8 +19,8 @@ pub struct Hardware {
     pub asset: Option<String>,
     /// The firmware.
     pub platform: Platform,
-    /// The processor architecture.
-    pub arch: Arch,
+    /// The processor architecture; none: one that its repo has files for.
+    pub arch: Option<Arch>,
 }
 
 /// The faults to simulate.
@@ -140,7 +140,7 @@ impl<'t> VirtualMachine<'t> {
             ("manufacturer", Some("Bootwright".into())),
             ("product", Some("Virtual machine".into())),
             ("platform", Some(hardware.platform.to_string())),
-            ("buildarch", Some(hardware.arch.to_string())),
+            ("buildarch", hardware.arch.map(|arch| arch.to_string())),
             ("ip", Some("127.0.0.1".into())),
         ];
         for (name, value) in values {

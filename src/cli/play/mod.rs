@@ -219,7 +219,7 @@ fn hardware(site: &Site, name: &str, bios: bool) -> CliResult<Hardware> {
         } else {
             Platform::Efi
         },
-        arch: if bios { Arch::I386 } else { Arch::X86_64 },
+        arch: bios.then_some(Arch::I386),
     };
     match (declared(site, name), mac) {
         (Some(node), _) => Ok(hardware_of(node, bare)),
@@ -270,6 +270,9 @@ pub(super) fn hardware_of(node: &Node, bare: Hardware) -> Hardware {
             .asset
             .as_ref()
             .map(|asset| asset.value.to_string()),
+        arch: bare
+            .arch
+            .or(node.settings.arch.as_deref().map(|at| at.value)),
         ..bare
     }
 }

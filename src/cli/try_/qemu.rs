@@ -200,7 +200,7 @@ mod tests {
             uuid: None,
             asset: None,
             platform: Platform::Efi,
-            arch: Arch::X86_64,
+            arch: Some(Arch::X86_64),
         }
     }
 

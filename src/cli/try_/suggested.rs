@@ -34,14 +34,13 @@ pub(super) fn platform(resolved: &Resolved, facts: &Facts) -> Platform {
 }
 
 pub(super) fn hardware(node: &Node, platform: Platform) -> Hardware {
-    let arch = Arch::X86_64;
     let bare = Hardware {
         macs: Vec::new(),
         serial: None,
         uuid: None,
         asset: None,
         platform,
-        arch,
+        arch: Some(Arch::X86_64),
     };
     play::hardware_of(node, bare)
 }

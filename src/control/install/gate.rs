@@ -238,7 +238,11 @@ impl Transaction<'_> {
     }
 
     pub(crate) fn image_unverified(&self, repo: Option<&RepoName>) -> Option<Blocked> {
-        let reason = self.server.volatile.unverified.get(repo?)?;
+        let repo = repo?;
+        let declared = self.snapshot.site.repos.get(repo);
+        let installer = declared.and_then(|repo| repo.body.installer.as_ref());
+        let mut used = installer.map(|at| &at.value).into_iter().chain([repo]);
+        let reason = used.find_map(|repo| self.server.volatile.unverified.get(repo))?;
         Some(Blocked::ImageUnverified(reason.clone()))
     }
 

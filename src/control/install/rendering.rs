@@ -182,11 +182,7 @@ impl Snapshot {
             resolved,
             facts,
             platform: report.platform.or(facts.firmware).unwrap_or(Platform::Efi),
-            // BIOS builds of iPXE report i386 on 64-bit machines too.
-            arch: report
-                .arch
-                .filter(|arch| *arch != Arch::I386)
-                .unwrap_or(Arch::X86_64),
+            arch: report.arch,
             urls,
             seal,
             attempt,

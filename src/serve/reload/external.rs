@@ -48,8 +48,7 @@ impl Lookup {
 
     /// Detects the task that installs from a repo.
     pub(crate) fn detect_task(&self, site: &Site, repo: &Repo) -> Option<TaskName> {
-        let source = source(&self.root, site, repo, &self.images)?;
-        detect_repo(|path, text| source.contains_text(path, text))?.task_name()
+        detect_task(&self.root, site, repo, &self.images)
     }
 
     /// Reads everything that `site` refers to.
@@ -107,31 +106,67 @@ impl Lookup {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> BTreeMap<RepoName, RepoSource> {
         let protected = protected::protected_paths(&self.root, site, self.state.as_deref());
-        let mut sources = BTreeMap::new();
-        for (name, repo) in &site.repos {
+        for repo in site.repos.values() {
             let source = source(&self.root, site, repo, &self.images);
             if let Some(RepoSource::Directory(directory)) = &source {
                 diagnostics.extend(protected::overlap(repo, directory.root(), &protected));
             }
-            let view = match source {
-                None => match &repo.body.url {
-                    Some(url) => RepoContents::Url(url.value.trim_end_matches('/').into()),
-                    None => continue,
-                },
-                Some(source) => match source.trouble() {
-                    Some(error) => RepoContents::Missing(error),
-                    None => {
-                        sources.insert(name.clone(), source);
-                        RepoContents::Tree {
-                            files: BTreeMap::new(),
-                        }
-                    }
-                },
-            };
-            outside.repos.insert(name.clone(), view);
         }
-        sources
+        sources(&self.root, site, &self.images, outside)
     }
+}
+
+/// Detects the task that installs from a repo.
+pub(crate) fn detect_task(
+    root: &Path,
+    site: &Site,
+    repo: &Repo,
+    images: &ImageRegistry,
+) -> Option<TaskName> {
+    let source = source(root, site, repo, images)?;
+    detect_repo(|path, text| source.contains_text(path, text))?.task_name()
+}
+
+/// Looks up the files of all repos that rendering needs, and nothing else.
+pub(crate) fn repo_files(
+    root: &Path,
+    site: &Site,
+    library: &Library,
+    images: &ImageRegistry,
+) -> ExternalInputs {
+    let mut outside = ExternalInputs::default();
+    let sources = sources(root, site, images, &mut outside);
+    read_files(site, library, &sources, &mut outside);
+    outside
+}
+
+/// Returns the sources of repos that this server serves, and records which repos it can read.
+fn sources(
+    root: &Path,
+    site: &Site,
+    images: &ImageRegistry,
+    outside: &mut ExternalInputs,
+) -> BTreeMap<RepoName, RepoSource> {
+    let mut sources = BTreeMap::new();
+    for (name, repo) in &site.repos {
+        let view = match source(root, site, repo, images) {
+            None => match &repo.body.url {
+                Some(url) => RepoContents::Url(url.value.trim_end_matches('/').into()),
+                None => continue,
+            },
+            Some(source) => match source.trouble() {
+                Some(error) => RepoContents::Missing(error),
+                None => {
+                    sources.insert(name.clone(), source);
+                    RepoContents::Tree {
+                        files: BTreeMap::new(),
+                    }
+                }
+            },
+        };
+        outside.repos.insert(name.clone(), view);
+    }
+    sources
 }
 
 /// Returns a placeholder for a password that cannot be read, so that further errors are found too. The site does not go live.

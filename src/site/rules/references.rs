@@ -27,6 +27,34 @@ impl<'a> SiteCheck<'a> {
         }
     }
 
+    /// Checks that the `installer` of each repo exists, and boots its own files.
+    pub(super) fn repo_references(&mut self) {
+        let site = self.site;
+        for repo in site.repos.values() {
+            let Some(installer) = &repo.body.installer else {
+                continue;
+            };
+            let target = site.repos.get(&installer.value);
+            self.check_reference(
+                ObjectKind::Repo,
+                installer,
+                target.is_some(),
+                site.repos.keys(),
+            );
+            let other = target.and_then(|target| target.body.installer.as_ref());
+            if let Some(other) = other {
+                let message = format!("repo `{installer}` has an `installer` itself");
+                let mistake = Diagnostic::error(message, installer.span)
+                    .other(other.span, "its files for network boot are here")
+                    .help(match other.value == installer.value {
+                        true => "name the repo with the files for network boot".to_owned(),
+                        false => format!("use `installer = \"{other}\"`"),
+                    });
+                self.report(mistake);
+            }
+        }
+    }
+
     /// Checks the references that only a node can contain.
     pub(super) fn node_references(&mut self, node: &'a Arc<Node>) {
         let site = self.site;

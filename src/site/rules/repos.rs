@@ -11,6 +11,7 @@ impl<'a> SiteCheck<'a> {
             self.url(repo);
             self.digest(repo);
         }
+        self.repo_references();
     }
 
     fn url(&mut self, repo: &Repo) {

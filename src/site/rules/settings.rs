@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use crate::model::{
-    DiskSelector, Hostname, List, PasswordHash, Settings, SourceSpan, Spanned, Vars,
+    Arch, DiskSelector, Hostname, List, PasswordHash, Settings, SourceSpan, Spanned, Vars,
 };
 
 use super::SiteCheck;
@@ -34,6 +34,11 @@ impl<'a> SiteCheck<'a> {
     fn layer(&mut self, settings: &Settings) {
         if let Some(disk) = &settings.disk {
             self.disk(disk);
+        }
+        if let Some(arch) = settings.arch.as_deref().filter(|at| at.value == Arch::I386) {
+            let message = "no task installs on 32-bit x86";
+            let mistake = Diagnostic::error(message, arch.span);
+            self.report(mistake.help("expected `x86_64` or `arm64`"));
         }
         self.known_name(settings.timezone.as_deref(), current_timezone);
         self.known_name(settings.locale.as_deref(), supported_locale);

@@ -10,9 +10,14 @@ use crate::site::Diagnostic;
 impl<'a> SiteCheck<'a> {
     pub(super) fn unused(&mut self) {
         let site = self.site;
+        let installers = site
+            .repos
+            .values()
+            .filter_map(|repo| repo.body.installer.as_ref());
         let repos: BTreeSet<_> = self
             .layers()
-            .filter_map(|layer| layer.repo.as_ref())
+            .filter_map(|layer| layer.repo.as_deref())
+            .chain(installers)
             .map(|at| &at.value)
             .collect();
         for repo in site

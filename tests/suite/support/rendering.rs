@@ -33,6 +33,8 @@ pub(crate) struct Rendering {
     pub(crate) external: ExternalInputs,
     /// The diagnostics for the site and its templates.
     pub(crate) found: Vec<Diagnostic>,
+    /// What machines report.
+    pub(crate) arch: Option<Arch>,
 }
 
 /// The other files of every site of these tests.
@@ -47,8 +49,17 @@ const SCRIPTS: [(&str, &str); 2] = [
     ),
 ];
 
-/// Loads declarations together with further files.
+/// Loads declarations together with further files. The repos have every file.
 pub(crate) fn rendering(toml: &str, more: &[(&str, &str)]) -> Rendering {
+    rendering_with(toml, more, |_, _| Some(BOOT_CFG.to_owned()))
+}
+
+/// Loads declarations together with further files. `text_of` returns the text of a file of a repo, if it has that file.
+pub(crate) fn rendering_with(
+    toml: &str,
+    more: &[(&str, &str)],
+    text_of: impl Fn(&str, &str) -> Option<String>,
+) -> Rendering {
     let texts = SCRIPTS
         .iter()
         .chain(more)
@@ -65,18 +76,24 @@ pub(crate) fn rendering(toml: &str, more: &[(&str, &str)]) -> Rendering {
     let (library, mistakes) = render::compile(&site, &files, None);
     found.extend(mistakes);
     let mut external = ExternalInputs::default();
-    look_up(&site, &library, &mut external);
+    look_up(&site, &library, &mut external, text_of);
     Rendering {
         site,
         files,
         library,
         external,
         found,
+        arch: Some(Arch::X86_64),
     }
 }
 
-/// Looks up the needed files, in trees that have all of them.
-fn look_up(site: &Site, library: &Library, external: &mut ExternalInputs) {
+/// Looks up the needed files.
+fn look_up(
+    site: &Site,
+    library: &Library,
+    external: &mut ExternalInputs,
+    text_of: impl Fn(&str, &str) -> Option<String>,
+) {
     for repo in site.repos.values() {
         let view = match &repo.body.url {
             Some(url) => RepoContents::Url(url.value.clone()),
@@ -95,17 +112,23 @@ fn look_up(site: &Site, library: &Library, external: &mut ExternalInputs) {
             let Some(RepoContents::Tree { files }) = external.repos.get_mut(&want.repo) else {
                 panic!("{want:?}")
             };
-            let file = TreeFile {
+            let text = text_of(want.repo.as_str(), &want.path);
+            let file = text.map(|text| TreeFile {
                 path: want.path.clone(),
                 size: 1,
-                text: want.text.then(|| BOOT_CFG.into()),
-            };
-            files.insert(want.path, Some(file));
+                text: want.text.then(|| text.into()),
+            });
+            files.insert(want.path, file);
         }
     }
 }
 
 impl Rendering {
+    /// The same site before its machines have reported their architecture.
+    pub(crate) fn of_unknown_architecture(self) -> Rendering {
+        Rendering { arch: None, ..self }
+    }
+
     /// Renders one node's files, with the diagnostics of `check`.
     pub(crate) fn inspect(&self, node: &str) -> (Option<RenderedAttempt>, Vec<Diagnostic>) {
         self.with(node, render::inspect_attempt)
@@ -136,7 +159,7 @@ impl Rendering {
             resolved: &resolved,
             facts: &facts,
             platform: Platform::Efi,
-            arch: Arch::X86_64,
+            arch: self.arch,
             urls: Urls {
                 base: "http://192.0.2.1".into(),
                 token: "0".repeat(32),
