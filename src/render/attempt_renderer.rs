@@ -18,6 +18,7 @@ use crate::{
 use super::{
     boot::boot_cfg,
     broker,
+    contacts::{self, MachineFamilies, PhaseUrls},
     context::{self, SecretFunction, SharedValues},
     esxi as esxi_text, esxi_values, first_boot, hand_over, hostname,
     library::Task,
@@ -67,8 +68,19 @@ impl<'a> AttemptRenderer<'a> {
             .map_err(|error| diagnostics.push(error))
             .ok()?;
         diagnostics.extend(hostname::too_long(&hostname, task, resolved));
-        let repo = find_repo(request, task, diagnostics);
         let plan = valid_plan(resolved, diagnostics)?;
+        let families = MachineFamilies::of(resolved, &plan, spec.dialect);
+        let plan = contacts::reachable_plan(plan, resolved, families.system, diagnostics);
+        let urls = PhaseUrls::of(request, families).map_err(|error| diagnostics.push(error));
+        let urls = urls.ok()?;
+        let repo = find_repo(request, task, &urls, diagnostics);
+        if let Ok(Some(repo)) = &repo {
+            diagnostics.extend(contacts::unreachable_sources(
+                resolved,
+                families.installer,
+                repo.packages_url(),
+            ));
+        }
         let view = LinkView {
             plan: &plan,
             in_boot_network: resolved.net.boot_network.is_some(),
@@ -87,7 +99,7 @@ impl<'a> AttemptRenderer<'a> {
             Dialect::Esxi => esxi_values::values(request, task, diagnostics),
             _ => (minijinja::context! {}, Vec::new()),
         };
-        let repo = repo?;
+        let repo = repo.ok()?;
         // A licence that a secret holds becomes part of the document too.
         let has_license = spec.dialect == Dialect::Esxi && esxi_text::has_secret_license(resolved);
         let uses_secrets = Arc::new(AtomicBool::new(has_license));
@@ -101,7 +113,8 @@ impl<'a> AttemptRenderer<'a> {
             first_boot_commands: &commands,
             runs_first_boot,
             passwords: &passwords,
-            urls: &request.urls,
+            urls: &urls,
+            reached: &request.urls.base,
             seal: request.seal.as_deref(),
             repo: repo.as_ref().map_or(Value::from(()), TaskRepo::value),
             esxi,
@@ -196,7 +209,7 @@ impl<'a> AttemptRenderer<'a> {
         let Some(templates) = templates else {
             return Ok(None);
         };
-        let context = context::file(&self.shared, FileFormat::Shell);
+        let context = context::installed_file(&self.shared, FileFormat::Shell);
         let text = templates.render(broker::TEMPLATE, context);
         let text = text.map_err(|error| self.request.template_diagnostic(error))?;
         Ok(Some(RenderedFile {
@@ -232,7 +245,10 @@ impl<'a> AttemptRenderer<'a> {
     fn body(&self, file: &FileSpec) -> Result<Option<FileBody>, Vec<Diagnostic>> {
         match (&file.template, &file.repo_file, file.make) {
             (Some(template), _, _) => {
-                let context = context::file(&self.shared, file.quoting);
+                let context = match file.installed {
+                    true => context::installed_file(&self.shared, file.quoting),
+                    false => context::file(&self.shared, file.quoting),
+                };
                 let text = self
                     .task
                     .templates
@@ -338,16 +354,16 @@ fn setting_mistakes(request: &RenderRequest<'_>, task: &Task) -> Vec<Diagnostic>
 fn find_repo<'a>(
     request: &'a RenderRequest<'a>,
     task: &'a Task,
+    urls: &PhaseUrls,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Option<TaskRepo<'a>>> {
-    let repo = repo::find(request, task)
-        .map_err(|error| diagnostics.push(error))
-        .ok()?;
+) -> Result<Option<TaskRepo<'a>>, ()> {
+    let repo = repo::find(request, task, &urls.installer.base);
+    let repo = repo.map_err(|error| diagnostics.push(error))?;
     diagnostics.extend(
         repo.iter()
             .flat_map(|repo| repo::missing_files(&task.spec, repo)),
     );
-    Some(repo)
+    Ok(repo)
 }
 
 /// The machine's links, with a name for each VLAN. None when a name is invalid.

@@ -19,16 +19,9 @@ use crate::{
 };
 
 use super::{
-    boot::ipxe::local_boot_name,
-    disk, filters,
-    hostname::domain,
-    library::Task,
-    net::NetText,
-    quote::FileFormat,
-    regional,
-    requested_settings::PasswordHashes,
-    urls::{self, Urls},
-    vars::vars,
+    boot::ipxe::local_boot_name, contacts::PhaseUrls, disk, filters, hostname::domain,
+    library::Task, net::NetText, quote::FileFormat, regional, requested_settings::PasswordHashes,
+    urls::UrlsObject, vars::vars,
 };
 
 /// What the values for one machine's templates are made from.
@@ -42,7 +35,9 @@ pub(super) struct TemplateInputs<'a> {
     pub(super) first_boot_commands: &'a [String],
     pub(super) runs_first_boot: bool,
     pub(super) passwords: &'a PasswordHashes,
-    pub(super) urls: &'a Urls,
+    pub(super) urls: &'a PhaseUrls,
+    /// The URL at which the machine's loader reached this server.
+    pub(super) reached: &'a str,
     pub(super) seal: Option<&'a str>,
     pub(super) repo: Value,
     pub(super) esxi: Value,
@@ -70,10 +65,9 @@ pub(super) fn shared(inputs: &TemplateInputs<'_>) -> SharedValues {
     );
     values.insert("vars", vars(inputs.resolved));
     values.insert("facts", Value::from(Serde(inputs.facts)));
-    values.insert(
-        "urls",
-        urls::UrlsObject::value(inputs.urls, &inputs.task.spec),
-    );
+    let urls = |urls| UrlsObject::value(urls, inputs.reached, &inputs.task.spec);
+    values.insert("urls", urls(&inputs.urls.installer));
+    values.insert(SYSTEM_URLS, urls(&inputs.urls.system));
     values.insert("seal", seal(inputs.seal));
     values.insert("repo", inputs.repo.clone());
     values.insert("esxi", inputs.esxi.clone());
@@ -83,11 +77,24 @@ pub(super) fn shared(inputs: &TemplateInputs<'_>) -> SharedValues {
     Arc::new(values)
 }
 
-/// Returns the values for one file.
+/// The key of `urls` for files of the installed system. No template can write it.
+const SYSTEM_URLS: &str = "urls of the installed system";
+
+/// Returns the values for one file of the installer.
 pub(super) fn file(shared: &SharedValues, format: FileFormat) -> Value {
     Value::from_object(FileValues {
         shared: shared.clone(),
         quoting: Value::from(filters::format_name(format)),
+        is_installed: false,
+    })
+}
+
+/// Returns the values for one file of the installed system.
+pub(super) fn installed_file(shared: &SharedValues, format: FileFormat) -> Value {
+    Value::from_object(FileValues {
+        shared: shared.clone(),
+        quoting: Value::from(filters::format_name(format)),
+        is_installed: true,
     })
 }
 
@@ -96,12 +103,14 @@ pub(super) fn file(shared: &SharedValues, format: FileFormat) -> Value {
 struct FileValues {
     shared: SharedValues,
     quoting: Value,
+    is_installed: bool,
 }
 
 impl Object for FileValues {
     fn get_value(self: &Arc<Self>, name: &Value) -> Option<Value> {
         match name.as_str()? {
             "quoting" => Some(self.quoting.clone()),
+            "urls" if self.is_installed => self.shared.get(SYSTEM_URLS).cloned(),
             name => self.shared.get(name).cloned(),
         }
     }

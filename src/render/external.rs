@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    model::{PasswordHash, RepoName, SecretText, TaskName, Vars},
+    model::{NetworkName, PasswordHash, RepoName, SecretText, TaskName, Vars},
     site::Site,
 };
 
@@ -22,6 +22,8 @@ pub struct ExternalInputs {
     /// The hash in each password file, by its path as the site spells it.
     pub passwords: BTreeMap<String, PasswordHash>,
     pub repos: BTreeMap<RepoName, RepoContents>,
+    /// This server's URL with an IPv6 address, by the network of the machines that can contact it there.
+    pub v6_urls: BTreeMap<NetworkName, String>,
 }
 
 /// The known contents of a repo.

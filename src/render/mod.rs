@@ -40,6 +40,7 @@ mod vars;
 mod request;
 mod packages;
 mod located_files;
+mod contacts;
 mod repo;
 mod disk;
 mod esxi_options;

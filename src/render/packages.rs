@@ -66,6 +66,10 @@ impl PackageSource {
         }
     }
 
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Returns `repo.mirror` and `repo.packages` of the templates.
     pub(super) fn value(&self) -> Value {
         minijinja::context! {

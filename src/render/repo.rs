@@ -24,8 +24,10 @@ use super::{
 pub(super) struct TaskRepo<'a> {
     /// The repo whose files a machine boots: the one of its settings, or the `installer` of that one.
     pub(super) boot: &'a Repo,
-    /// The URL from which machines fetch them, without a trailing `/`.
+    /// The URL from which loaders fetch them, without a trailing `/`.
     pub(super) url: String,
+    /// The URL from which the installer fetches files of the same repo.
+    installer_url: String,
     /// The name of the layout that they have.
     pub(super) layout: String,
     /// Paths by the name that templates use, as the tree spells them.
@@ -42,7 +44,7 @@ pub(super) struct TaskRepo<'a> {
 
 /// What a task's files are looked up for.
 #[derive(Clone, Copy)]
-pub(super) struct RepoQuery<'a> {
+pub(super) struct RepoQuery<'a, 'u> {
     pub(super) site: &'a Site,
     pub(super) external: &'a ExternalInputs,
     pub(super) task: &'a Task,
@@ -51,14 +53,17 @@ pub(super) struct RepoQuery<'a> {
     pub(super) arch: Option<Arch>,
     /// The source of packages, if it is not the repo.
     pub(super) mirror: Option<&'a str>,
-    /// The URL of this server.
-    pub(super) base: &'a str,
+    /// The URL of this server for loaders.
+    pub(super) reached: &'u str,
+    /// The URL of this server for the installer.
+    pub(super) base: &'u str,
 }
 
 /// Finds the files of a task for a machine. A task without layouts needs no repo.
 pub(super) fn find<'a>(
     request: &'a RenderRequest<'_>,
     task: &'a Task,
+    base: &str,
 ) -> Result<Option<TaskRepo<'a>>, Diagnostic> {
     let Some(repo) = request.resolved.repo.as_deref() else {
         return match task.spec.layouts.is_empty() {
@@ -80,7 +85,8 @@ pub(super) fn find<'a>(
         repo,
         arch: wanted_arch(request),
         mirror: vars::find(request.resolved, "mirror").and_then(|at| at.value.as_str()),
-        base: &request.urls.base,
+        reached: &request.urls.base,
+        base,
     };
     query.find().map(Some)
 }
@@ -95,14 +101,13 @@ pub(super) fn wanted_arch(request: &RenderRequest<'_>) -> Option<Arch> {
     })
 }
 
-impl<'a> RepoQuery<'a> {
+impl<'a> RepoQuery<'a, '_> {
     fn find(self) -> Result<TaskRepo<'a>, Diagnostic> {
         let (repo, spec) = (self.repo, &self.task.spec);
-        let (packages_url, packages_tree) = self.contents(repo)?;
-        let (boot, (url, tree)) = match self.installer()? {
-            Some(installer) => (installer, self.contents(installer)?),
-            None => (repo, (packages_url.clone(), packages_tree)),
-        };
+        let (packages_url, packages_tree) = self.contents(repo, self.base)?;
+        let boot = self.installer()?.unwrap_or(repo);
+        let (installer_url, _) = self.contents(boot, self.base)?;
+        let (url, tree) = self.contents(boot, self.reached)?;
         let found = located(self.task, boot, tree, self.arch)?;
         if self.mirror.is_none()
             && let Some(reason) = packages::lacking(spec, packages_tree)
@@ -112,6 +117,7 @@ impl<'a> RepoQuery<'a> {
         Ok(TaskRepo {
             boot,
             url,
+            installer_url,
             layout: found.layout,
             paths: found.paths,
             tree,
@@ -139,13 +145,15 @@ impl<'a> RepoQuery<'a> {
     }
 
     /// Returns the URL of a repo, and its files if this server serves them.
-    fn contents(&self, repo: &Repo) -> Result<(String, Option<&'a TreeFiles>), Diagnostic> {
+    fn contents(
+        &self,
+        repo: &Repo,
+        base: &str,
+    ) -> Result<(String, Option<&'a TreeFiles>), Diagnostic> {
         let name = &repo.name;
         let (url, tree) = match (self.external.repos.get(&name.value), &repo.body.url) {
             (Some(RepoContents::Url(url)), _) => (url.clone(), None),
-            (Some(RepoContents::Tree { files }), _) => {
-                (format!("{}/repo/{name}", self.base), Some(files))
-            }
+            (Some(RepoContents::Tree { files }), _) => (format!("{base}/repo/{name}"), Some(files)),
             (None, Some(url)) => (url.value.clone(), None),
             (Some(RepoContents::Missing(reason)), _) => {
                 let message = format!("repo `{name}` cannot be read: {reason}");
@@ -188,6 +196,7 @@ pub fn repo_problem(
         repo,
         arch: None,
         mirror: own.or(has_other_source.then_some("")),
+        reached: "",
         base: "",
     };
     query.find().err().map(|problem| problem.message)
@@ -227,6 +236,11 @@ pub(super) fn missing_files(spec: &TaskSpec, repo: &TaskRepo<'_>) -> Vec<Diagnos
 }
 
 impl TaskRepo<'_> {
+    /// The URL of the packages.
+    pub(super) fn packages_url(&self) -> &str {
+        self.packages.url()
+    }
+
     /// Returns `repo` of the templates.
     pub(super) fn value(&self) -> Value {
         let files: BTreeMap<&str, Value> = self
@@ -241,7 +255,7 @@ impl TaskRepo<'_> {
             .collect();
         minijinja::context! {
             name => self.boot.name.value.as_str(),
-            url => self.url.as_str(),
+            url => self.installer_url.as_str(),
             layout => self.layout.as_str(),
             files => Value::from(files),
             mirror => self.mirror.as_ref().map(PackageSource::value),

@@ -110,6 +110,8 @@ pub struct FileSpec {
     pub make: Option<GeneratedFile>,
     /// Whether it is the installer's instructions.
     pub document: bool,
+    /// Whether the installed system uses it, not the installer.
+    pub installed: bool,
     /// The machines that get it; none: all.
     pub only: Option<OnlyFor>,
     /// Its media type.

@@ -76,11 +76,13 @@ pub fn encoded(text: &str) -> String {
 #[derive(Debug)]
 pub(super) struct UrlsObject {
     urls: Urls,
+    /// The URL at which the machine's loader reached this server.
+    reached: String,
     stages: Vec<String>,
 }
 
 impl UrlsObject {
-    pub(super) fn value(urls: &Urls, spec: &TaskSpec) -> Value {
+    pub(super) fn value(urls: &Urls, reached: &str, spec: &TaskSpec) -> Value {
         let stages = spec
             .stages
             .iter()
@@ -88,6 +90,7 @@ impl UrlsObject {
             .collect();
         Value::from_object(UrlsObject {
             urls: urls.clone(),
+            reached: reached.into(),
             stages,
         })
     }
@@ -97,6 +100,7 @@ impl Object for UrlsObject {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         match key.as_str()? {
             "base" => Some(Value::from(self.urls.base.as_str())),
+            "reached" => Some(Value::from(self.reached.as_str())),
             "token" => Some(Value::from(self.urls.token.as_str())),
             _ => None,
         }

@@ -42,6 +42,7 @@ mod confirm_neighbour;
 mod network;
 mod render_golden;
 mod render_bonds;
+mod address_families;
 mod install_media;
 mod render_networks;
 mod render_on_link;

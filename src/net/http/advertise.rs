@@ -73,6 +73,11 @@ impl Advertise {
         }
     }
 
+    /// Returns the advertised IPv6 address.
+    pub fn v6_address(&self) -> Option<IpAddr> {
+        self.v6.map(|address| address.ip)
+    }
+
     /// Returns whether this address is advertised.
     pub(super) fn has(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();

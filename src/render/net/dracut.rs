@@ -34,6 +34,8 @@ fn static_address(view: &LinkView<'_>, hostname: &Hostname) -> Option<Vec<String
             net.netmask().to_string(),
             gateway(primary, true),
         ),
+        // It gets an IPv4 address by DHCP, with which it reaches the server.
+        (None, Some(_)) if primary.dhcp => return None,
         (None, Some(net)) => (
             format!("[{}]", net.addr()),
             net.prefix_len().to_string(),

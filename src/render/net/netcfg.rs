@@ -70,6 +70,8 @@ fn static_address(
     let (v4, v6) = families(link);
     let (address, mask) = match (v4.first(), v6.first()) {
         (Some(net), _) => (IpAddr::V4(net.addr()), net.netmask().to_string()),
+        // The installer gets an IPv4 address by DHCP, with which it reaches the server.
+        (None, Some(_)) if link.dhcp => return Vec::new(),
         (None, Some(net)) => (IpAddr::V6(net.addr()), net.netmask().to_string()),
         (None, None) => return Vec::new(),
     };
@@ -97,11 +99,12 @@ fn static_address(
             via.map_or_else(|| "none".into(), |via| via.to_string())
         ),
     ];
-    // Only one: a blank would end the argument. All of them are written to /etc/resolv.conf.
+    // Only one, of the family of the address: a blank would end the argument. All of them are written to /etc/resolv.conf.
+    let mut servers = view.plan.dns.iter();
+    let same_family = servers.find(|dns| dns.is_ipv4() == address.is_ipv4());
     arguments.extend(
-        view.plan
-            .dns
-            .first()
+        same_family
+            .or(view.plan.dns.first())
             .map(|dns| format!("netcfg/get_nameservers={dns}")),
     );
     arguments.push("netcfg/confirm_static=true".into());

@@ -143,11 +143,12 @@ impl SiteLoader {
         let (library, found) = render::compile(&site, files, previous);
         diagnostics.extend(found);
         let error_spans = ErrorSpans::of(&diagnostics);
-        let (outside, found) = self.lookup.outside(&site, &library);
+        let (mut outside, found) = self.lookup.outside(&site, &library);
         diagnostics.extend(found);
+        let bases = bases(&site.config, self.port);
+        outside.v6_urls = bases.v6_urls(&site);
         let snapshot = Arc::new(Snapshot::new(site, rules, library, outside));
         let known = matches!(depth, Depth::Known(revision) if snapshot.site.revision.as_ref() == Some(revision));
-        let bases = bases(&snapshot.site.config, self.port);
         let mut rendering = Rendering::default();
         let mut failure = None;
         // Files that could not be read may be needed by others: rendering those would only repeat the error.
@@ -270,6 +271,7 @@ pub(crate) fn bases(config: &ServerConfig, port: Option<u16>) -> Bases {
     Bases::new(
         advertise,
         port.or(listen.map(|address| address.port())).unwrap_or(80),
+        listen.is_none_or(|address| address.is_ipv6()),
     )
 }
 

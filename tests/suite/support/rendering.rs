@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bootwright::{
-    model::{Arch, Facts, NodeName, Platform, RepoName},
+    model::{Arch, Facts, NetworkName, NodeName, Platform, RepoName},
     render::{
         self, ExternalInputs, FileBody, Library, RenderRequest, RenderedAttempt, RepoContents,
         TreeFile, Urls,
@@ -77,6 +77,7 @@ pub(crate) fn rendering_with(
     found.extend(mistakes);
     let mut external = ExternalInputs::default();
     look_up(&site, &library, &mut external, text_of);
+    external.v6_urls = v6_urls(&site);
     Rendering {
         site,
         files,
@@ -85,6 +86,17 @@ pub(crate) fn rendering_with(
         found,
         arch: Some(Arch::X86_64),
     }
+}
+
+/// The server's URLs in networks with a subnet of IPv6.
+fn v6_urls(site: &Site) -> BTreeMap<NetworkName, String> {
+    let networks = site.networks.iter().filter(|(_, network)| {
+        let subnets = network.body.subnet.as_ref();
+        subnets.is_some_and(|list| list.values().any(|subnet| subnet.0.addr().is_ipv6()))
+    });
+    networks
+        .map(|(name, _)| (name.clone(), "http://[2001:db8::1]".to_owned()))
+        .collect()
 }
 
 /// Looks up the needed files.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     control::{RenderCheck, RenderJob},
-    model::{Hostname, RepoName, SecretText, SourceSpan, TaskName},
+    model::{Hostname, NetworkName, RepoName, SecretText, SourceSpan, TaskName},
     render::{ExternalInputs, RepoContents},
     serve::reload::render_cache::RenderKey,
     site::{self, Diagnostic, Severity, Site, SourceMap},
@@ -42,6 +42,7 @@ pub(super) struct CheckedTargets {
     secrets: BTreeMap<String, String>,
     passwords: BTreeMap<String, String>,
     repos: BTreeMap<RepoName, RepoContents>,
+    v6_urls: BTreeMap<NetworkName, String>,
 }
 
 impl CheckedTargets {
@@ -68,6 +69,7 @@ impl CheckedTargets {
                 .map(|(path, hash)| (path.clone(), hash.expose().to_owned()))
                 .collect(),
             repos: outside.repos.clone(),
+            v6_urls: outside.v6_urls.clone(),
         }
     }
 
@@ -87,6 +89,7 @@ impl CheckedTargets {
                 .collect(),
             passwords: passwords.map(hash).collect::<io::Result<_>>()?,
             repos: std::mem::take(&mut self.repos),
+            v6_urls: std::mem::take(&mut self.v6_urls),
         })
     }
 }
