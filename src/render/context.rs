@@ -153,6 +153,7 @@ fn net(inputs: &TemplateInputs<'_>) -> Value {
         files => Value::from(Serde(&inputs.net.files)),
         packages => inputs.net.packages.clone(),
         replaces => inputs.net.replaces,
+        temporary_name => inputs.net.temporary_name,
         later => inputs.first_boot_commands.to_vec(),
         ip => address.map(|net| net.addr().to_string()),
         prefix => address.map(|net| net.prefix_len()),

@@ -44,7 +44,7 @@ fn a_machine_with_ipv6_only_is_told_to_contact_the_server_by_ipv6() {
             &[
                 "inst.ks=http://[2001:db8::1]/t/",
                 "inst.repo=http://[2001:db8::1]/repo/rocky ",
-                " ip=[2001:db8::66]::[2001:db8::1]:64:six.lab.example:boot0:none",
+                " ip=[2001:db8::66]::[2001:db8::1]:64:six.lab.example::none",
                 " nameserver=[2001:db8::2]",
             ][..],
         ),

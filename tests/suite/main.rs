@@ -43,6 +43,7 @@ mod network;
 mod render_golden;
 mod render_bonds;
 mod address_families;
+mod nic_names;
 mod install_media;
 mod render_networks;
 mod render_on_link;

@@ -584,7 +584,7 @@ fn a_network_connection_that_an_installer_cannot_configure_is_an_error() {
                 "mac = \"00:50:56:00:00:06\"\naddress = \"192.0.2.16\"\nkernel-args = \"{}\"",
                 "x".repeat(1500)
             ),
-            &["1634 bytes of kernel arguments: at most 1500 fit"],
+            &["1598 bytes of kernel arguments: at most 1500 fit"],
         ),
     ] {
         let toml = format!(

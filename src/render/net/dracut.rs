@@ -6,9 +6,18 @@ use crate::model::{Hostname, LinkName};
 
 use super::view::{LinkView, families, gateway, mac};
 
-/// The name of the installer's NIC when it has a static address or a VLAN, unless it is declared. Anaconda keeps the name in the
-/// installed system.
-const NIC_NAME: &str = "boot0";
+/// The name of the installer's NIC if arguments need one and none is declared. Anaconda would write it into the installed system,
+/// with a connection that is bound to it.
+const TEMPORARY_NAME: &str = "boot0";
+
+/// Returns the name that only the installer uses, if there is one.
+pub(super) fn temporary_name(arguments: &[String]) -> Option<&'static str> {
+    let mut names = arguments
+        .iter()
+        .filter_map(|argument| argument.strip_prefix("ifname="));
+    let is_temporary = |name: &str| name.split(':').next() == Some(TEMPORARY_NAME);
+    names.any(is_temporary).then_some(TEMPORARY_NAME)
+}
 
 /// Returns the kernel arguments that configure the installer's network.
 pub(super) fn cmdline(view: &LinkView<'_>, hostname: &Hostname) -> Vec<String> {
@@ -48,8 +57,16 @@ fn static_address(view: &LinkView<'_>, hostname: &Hostname) -> Option<Vec<String
     let nic_mac = view.installer_mac().unwrap_or(nic_mac);
     let nic = base.nics.iter().find(|nic| mac(nic) == Some(nic_mac));
     let name = nic.and_then(|nic| nic.name.as_ref());
-    let name = name.map_or(NIC_NAME, LinkName::as_str);
-    let mut arguments = vec![format!("ifname={name}:{nic_mac}")];
+    // Without a name, the address is that of the NIC of `BOOTIF`. VLANs and routes refer to a device by its name.
+    let needs_name = base.vlan.is_some() || off_subnet.is_some();
+    let name = name.map(LinkName::as_str);
+    let name = name
+        .or(needs_name.then_some(TEMPORARY_NAME))
+        .unwrap_or_default();
+    let mut arguments = Vec::new();
+    if !name.is_empty() {
+        arguments.push(format!("ifname={name}:{nic_mac}"));
+    }
     let device = match base.vlan {
         Some(id) => {
             arguments.push(format!("vlan={name}.{id}:{name}"));

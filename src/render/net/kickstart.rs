@@ -24,6 +24,7 @@ pub(super) fn express(view: &LinkView<'_>, hostname: &Hostname) -> NetText {
         cmdline: dracut::cmdline(view, hostname),
         ..NetText::default()
     };
+    text.temporary_name = dracut::temporary_name(&text.cmdline);
     let configured: Vec<&PlannedLink> = view
         .plan
         .links

@@ -29,6 +29,8 @@ pub struct NetText {
     pub lines: Vec<String>,
     /// Arguments for the kernel command line, or for `kernelopt` of ESXi's boot.cfg.
     pub cmdline: Vec<String>,
+    /// The name of a NIC that the installed system is not to keep.
+    pub temporary_name: Option<&'static str>,
     /// Files for the installed system.
     pub files: Vec<NetFile>,
     /// Packages that the installed system needs for the files.

@@ -68,10 +68,19 @@ pub(crate) fn python() -> PathBuf {
 
 /// NetworkManager's client, which `tests/run tools` unpacks together with its library.
 pub(crate) fn nmcli() -> Option<Command> {
+    network_manager("bin/nmcli")
+}
+
+/// The program of NetworkManager that reads the kernel command line in dracut's format.
+pub(crate) fn initrd_generator() -> Option<Command> {
+    network_manager("lib/NetworkManager/nm-initrd-generator")
+}
+
+fn network_manager(program: &str) -> Option<Command> {
     let package = root().join("target/tests/network-manager/usr");
     let libraries = fs::read_dir(package.join("lib")).ok()?;
     let libraries: Vec<PathBuf> = libraries.map(|entry| entry.unwrap().path()).collect();
-    let mut command = Command::new(package.join("bin/nmcli"));
+    let mut command = Command::new(package.join(program));
     command.env("LD_LIBRARY_PATH", env::join_paths(libraries).unwrap());
     Some(command)
 }
