@@ -146,7 +146,11 @@ impl Machine {
                 "wget",
                 "for last; do :; done\necho \"$last\" >> \"$ROOT/reported\"\ncase \"$last\" in */seal/*) cat \"$ROOT/verdict\" ;; esac",
             ),
-            ("sleep", "exit 0"),
+            // A disk that is found late appears while the script waits.
+            (
+                "sleep",
+                "[ ! -d \"$ROOT/late\" ] || { cp -r \"$ROOT/late/.\" \"$ROOT\"; rm -r \"$ROOT/late\"; }",
+            ),
             ("reboot", "echo reboot >> \"$ROOT/reported\""),
             ("debconf-set", "echo \"$1 $2\" >> \"$ROOT/set\""),
             // The disks of this machine are files.
@@ -169,6 +173,8 @@ impl Machine {
             .replace("/sys/block/", &format!("{at}/sys/"))
             .replace("proc=/proc", &format!("proc={at}/proc"))
             .replace("/tmp/bootwright-groups", &format!("{at}/groups"))
+            .replace("/tmp/bootwright-table", &format!("{at}/table"))
+            .replace("/lib/partman", &format!("{at}/partman"))
             .replace("/dev/console", &format!("{at}/console"))
             .replace("/tmp/bootwright-disk", &format!("{at}/chosen"))
             .replace("[ -b \"$disk\" ]", &format!("[ -e \"{at}$disk\" ]"));
@@ -506,5 +512,68 @@ fn an_installation_leaves_a_seal_in_front_of_the_first_partition() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_member_of_an_array_that_is_found_late_protects_the_other_one() {
+    let rendering = rendering(&format!("{SITE}disk = {{ smallest = true }}\n"), &[]);
+    let script = rendering.text("n1", "disk.sh");
+    let machine = Machine::new(&[&LARGE]);
+    assert_eq!(machine.outcome(&script).0, "/dev/sdb");
+    // The smaller disk appears within the first second.
+    let machine = Machine::new(&[&LARGE]);
+    write_disk(&machine.path().join("late"), &SYSTEM);
+    assert_eq!(machine.outcome(&script).0, "/dev/sda");
+}
+
+#[test]
+fn debians_installer_stops_if_the_disks_have_changed_since_the_choice() {
+    let rendering = rendering(&format!("{SITE}disk = {{ path = \"/dev/sda\" }}\n"), &[]);
+    let script = rendering.text("n1", "disk.sh");
+    type Change = fn(&Path);
+    let changes: [(&str, Change, bool); 6] = [
+        ("nothing", |_| (), false),
+        (
+            "a medium in a card reader",
+            |root| write_disk(root, &STICK),
+            false,
+        ),
+        ("another disk", |root| write_disk(root, &LARGE), true),
+        (
+            "another disk with the name",
+            |root| fs::write(root.join("sys/sda/size"), "4000\n").unwrap(),
+            true,
+        ),
+        (
+            "another serial number",
+            |root| fs::write(root.join("sys/sda/device/serial"), "OTHER\n").unwrap(),
+            true,
+        ),
+        (
+            "the disk is gone",
+            |root| fs::remove_dir_all(root.join("sys/sda")).unwrap(),
+            true,
+        ),
+    ];
+    for (what, change, stops) in changes {
+        let machine = Machine::new(&[&SYSTEM]);
+        assert_eq!(machine.outcome(&script).0, "/dev/sda");
+        change(machine.path());
+        let hook = machine.path().join("partman/init.d/99bootwright");
+        let mode = fs::metadata(&hook).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755);
+        let output = machine.run(&fs::read_to_string(&hook).unwrap());
+        let reported = machine.read("reported");
+        assert_eq!(
+            reported.contains("the%20disks%20have%20changed"),
+            stops,
+            "{what}: {output}{reported}"
+        );
+        assert_eq!(
+            reported.contains("reboot"),
+            stops,
+            "{what}: {output}{reported}"
+        );
     }
 }
