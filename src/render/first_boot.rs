@@ -103,6 +103,10 @@ pub(super) fn scripts(
             .unwrap_or(&at.value)
             .trim_end_matches(".j2")
             .to_string();
+        if let Some((line, why)) = script.syntax_mistake(&text) {
+            let message = format!("script {}, line {line}: {why}", at.value);
+            diagnostics.push(Diagnostic::warning(message, at.span));
+        }
         match interpreter(&text) {
             Ok(interpreter) => scripts.push(
                 minijinja::context! { name => name, text => text, interpreter => interpreter },

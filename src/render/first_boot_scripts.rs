@@ -8,6 +8,7 @@ use crate::{
 };
 
 use super::{
+    check::shell,
     engine::TemplateError,
     fingerprint::Fingerprint,
     template_errors::diagnostic,
@@ -20,7 +21,12 @@ pub(super) struct FirstBootScript {
     content: Arc<[u8]>,
     body: ScriptBody,
     mistakes: Vec<(TemplateOrigin, TemplateError)>,
+    /// The first mistake in the syntax of a script that is used without changes.
+    syntax: Option<SyntaxMistake>,
 }
+
+/// A line, counted from 1, and what is wrong there.
+pub(super) type SyntaxMistake = (usize, String);
 
 #[derive(Debug)]
 enum ScriptBody {
@@ -60,10 +66,23 @@ impl FirstBootScript {
             };
             mistakes = vec![(origin, error)];
         }
+        let syntax = match &body {
+            ScriptBody::Plain(text) => syntax_mistake(text),
+            ScriptBody::Template(_) => None,
+        };
         FirstBootScript {
             content: content.clone(),
             body,
             mistakes,
+            syntax,
+        }
+    }
+
+    /// Returns the first mistake in the syntax of the script as it was rendered.
+    pub(super) fn syntax_mistake(&self, rendered: &str) -> Option<SyntaxMistake> {
+        match &self.body {
+            ScriptBody::Plain(_) => self.syntax.clone(),
+            ScriptBody::Template(_) => syntax_mistake(rendered),
         }
     }
 
@@ -93,6 +112,15 @@ impl FirstBootScript {
             ScriptBody::Template(templates) => templates.render(path, context),
         }
     }
+}
+
+/// Returns the first mistake in the syntax of a script, if a shell runs it.
+fn syntax_mistake(text: &str) -> Option<SyntaxMistake> {
+    let first = text.lines().next().unwrap_or_default();
+    let interpreter = first.strip_prefix("#!").unwrap_or("sh");
+    shell::is_shell(interpreter)
+        .then(|| shell::mistake(text))
+        .flatten()
 }
 
 /// Loads every script that a setting names, and reports mistakes in them.

@@ -116,6 +116,11 @@ impl TemplateSet {
         })
     }
 
+    /// Whether any of them is the site's.
+    pub(super) fn has_own(&self) -> bool {
+        self.members.values().any(|(origin, _)| !origin.built_in)
+    }
+
     fn origin(&self, name: &str) -> TemplateOrigin {
         let known = self.members.get(name).map(|(origin, _)| origin.clone());
         known.unwrap_or_else(|| TemplateOrigin {

@@ -1,6 +1,6 @@
 //! What `check` reports of documents that their readers would refuse, of `vars`, and of accounts.
 
-use crate::support::rendering::rendering;
+use crate::support::rendering::{SITE as GOLDEN, rendering};
 
 const SITE: &str = r#"
 [network.lab]
@@ -263,4 +263,149 @@ fn an_account_that_the_system_has_is_an_error() {
             }
         }
     }
+}
+
+#[test]
+fn a_script_with_a_mistake_in_its_syntax_is_a_warning() {
+    let named = |file: &str, text: &str| {
+        let path = format!("templates/first-boot/{file}");
+        let node = format!("repo = \"debian\"\nfirst-boot = \"{path}\"");
+        found(&node, &[(&path, text)])
+    };
+    for (file, text, expected) in [
+        ("a.sh", "#!/bin/sh\necho x\n", None),
+        (
+            "a.sh",
+            "#!/bin/bash\na=(1 2)\nif true; then\n  echo\n",
+            Some(4),
+        ),
+        ("a.sh", "echo a\nfi\n", Some(2)),
+        (
+            "a.sh.j2",
+            "#!/bin/sh\n{% if true %}\n{{ node.short }}() {\n{% endif %}\necho x\n",
+            Some(3),
+        ),
+        (
+            "a.sh.j2",
+            "#!/bin/sh\n{% if node.name %}\necho {{ node.short }}\n{% endif %}\n",
+            None,
+        ),
+        (
+            "a.py",
+            "#!/usr/bin/python3\nprint('it is (not) a shell'\n",
+            None,
+        ),
+        (
+            "a.sh",
+            "#!/usr/bin/env bash\nwhile read -r x; do echo \"$x\"; fi\n",
+            Some(2),
+        ),
+    ] {
+        let found = named(file, text);
+        match expected {
+            None => assert_eq!(found, [""; 0], "{file}: {text}"),
+            Some(line) => {
+                let start = format!(
+                    "policies.d/site.toml:17: script templates/first-boot/{file}, line {line}: "
+                );
+                assert_eq!(found.len(), 1, "{file}: {text}: {found:?}");
+                assert!(found[0].starts_with(&start), "{file}: {text}: {found:?}");
+            }
+        }
+    }
+    // Files of tasks, and sections of a kickstart.
+    let late = "{% extends \"built-in/debian/late.sh.j2\" %}\n{% block late %}\nif true; then\n{% endblock %}\n";
+    let of_late = found(
+        "repo = \"debian\"",
+        &[("templates/tasks/debian/late.sh.j2", late)],
+    );
+    assert!(
+        matches!(&of_late[..], [one] if one.starts_with("late.sh, line ")),
+        "{of_late:?}"
+    );
+    let post = "%post\necho 192.0.2.11\necho (\n%end\n";
+    let of_post = of_file("ks.cfg", "kickstart", post);
+    assert_eq!(
+        of_post,
+        ["ks.cfg, line 4: the script ends within a command of the shell"]
+    );
+}
+
+#[test]
+fn no_script_of_a_shipped_task_has_a_mistake() {
+    // A template of the site has the scripts of its task checked.
+    let own = [
+        (
+            "templates/tasks/debian/preseed.cfg.j2",
+            "{% extends \"built-in/debian/preseed.cfg.j2\" %}\n",
+        ),
+        (
+            "templates/tasks/redhat/ks.cfg.j2",
+            "{% extends \"built-in/redhat/ks.cfg.j2\" %}\n",
+        ),
+        (
+            "templates/tasks/image/user-data.j2",
+            "{% extends \"built-in/image/user-data.j2\" %}\n",
+        ),
+    ];
+    let rendering = rendering(GOLDEN, &own);
+    let mut scripts = 0;
+    for node in rendering.site.nodes.keys() {
+        let (rendered, found) = rendering.inspect(node.as_str());
+        let found = rendering.shown(&found);
+        assert!(
+            found.iter().all(|one| !one.contains("syntax")),
+            "{node}: {found:#?}"
+        );
+        let files = rendered.into_iter().flat_map(|rendered| rendered.files);
+        scripts += files
+            .filter(|file| file.name.ends_with(".sh") || file.name == "ks.cfg")
+            .count();
+    }
+    assert!(scripts > 30, "{scripts}");
+}
+
+#[test]
+fn a_document_has_a_limit_up_to_which_its_check_is_quick() {
+    let found_in = |bytes: usize| {
+        let begun = std::time::Instant::now();
+        for (name, quoting, line, expected) in [
+            ("a.yaml", "yaml", "- a\n", ""),
+            ("ks.cfg", "kickstart", "%packages\n@core\n%end\n", ""),
+            ("late.sh", "shell", "echo a\n", ""),
+            (
+                "preseed.cfg",
+                "preseed",
+                "# a/b string c\n",
+                "waits at the question",
+            ),
+            ("a.toml", "plain", "[[a]]\nb = 1\n", ""),
+            ("a.cfg", "plain", "xxxxxxxx", ""),
+        ] {
+            let found = of_file(name, quoting, &line.repeat(bytes / line.len()));
+            let is_too_long =
+                |one: &String| one.contains("the rendered file is longer than 1024 KiB");
+            if bytes > 1 << 20 {
+                assert!(
+                    matches!(&found[..], [one] if is_too_long(one)),
+                    "{name}: {:.300}",
+                    format!("{found:?}")
+                );
+            } else {
+                assert!(
+                    found
+                        .iter()
+                        .all(|one| one.contains(expected) && !expected.is_empty()),
+                    "{name}: {:.300}",
+                    format!("{found:?}")
+                );
+            }
+        }
+        begun.elapsed()
+    };
+    let (most, too_long) = (found_in(1_000_000), found_in(10_000_000));
+    assert!(
+        most.as_secs() < 60 && too_long.as_secs() < 60,
+        "{most:?}, {too_long:?}"
+    );
 }

@@ -1,7 +1,7 @@
 //! Parses every rendered file by its format, as what reads it on the machine will.
 //!
 //! Templates of the site may produce anything. A mistake that only the machine's installer finds may be found after the disk
-//! has been wiped. The syntax of scripts is not checked.
+//! has been wiped.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::site::Diagnostic;
 
-use super::{super::quote::FileFormat, kickstart, preseed, yaml};
+use super::{super::quote::FileFormat, kickstart, preseed, shell, yaml};
 
 /// Checks one file of a machine.
 pub(super) fn check(name: &str, format: FileFormat, text: &str) -> Vec<Diagnostic> {
@@ -38,6 +38,19 @@ pub(super) fn check(name: &str, format: FileFormat, text: &str) -> Vec<Diagnosti
     let parsed = parsed.iter();
     found.extend(parsed.map(|(line, message)| error(name, *line, message)));
     found
+}
+
+/// Warns about a mistake in the syntax of a shell script, or of a section of a kickstart.
+pub(super) fn shell_warning(name: &str, format: FileFormat, text: &str) -> Vec<Diagnostic> {
+    let found = match format {
+        FileFormat::Shell => shell::mistake(text).into_iter().collect(),
+        FileFormat::Kickstart => kickstart::script_mistakes(text),
+        _ => Vec::new(),
+    };
+    let warning = |(line, message): (usize, String)| {
+        Diagnostic::warning(format!("{name}, line {line}: {message}"), None)
+    };
+    found.into_iter().map(warning).collect()
 }
 
 fn error(name: &str, line: usize, message: &str) -> Diagnostic {

@@ -3,6 +3,8 @@
 //! Anaconda reads a file whose section has no end as if all that follows belonged to the section, and stops at an unknown
 //! one (pykickstart's `KickstartParser`).
 
+use super::shell;
+
 /// Sections, each of which ends with `%end`.
 const SECTIONS: [&str; 9] = [
     "%addon",
@@ -47,6 +49,47 @@ pub(super) fn mistakes(text: &str) -> Vec<(usize, String)> {
     found
 }
 
+/// Sections that are scripts.
+const SCRIPTS: [&str; 5] = ["%onerror", "%post", "%pre", "%pre-install", "%traceback"];
+
+/// Returns the first mistake in the syntax of each script that a shell runs.
+pub(super) fn script_mistakes(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for (index, line) in text.lines().enumerate() {
+        let mut words = line.split_whitespace();
+        let section = words.next().filter(|_| line.starts_with('%'));
+        match (section, &mut open) {
+            (Some("%end"), Some((began, script))) => {
+                let mistake = shell::mistake(script);
+                found.extend(mistake.map(|(line, message)| (*began + line, message)));
+                open = None;
+            }
+            (Some(section), None) if SCRIPTS.contains(&section) && is_shell(line) => {
+                open = Some((index + 1, String::new()));
+            }
+            (_, Some((_, script))) => {
+                script.push_str(line);
+                script.push('\n');
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Whether a shell runs the section of this line. The default is `/bin/sh`.
+fn is_shell(line: &str) -> bool {
+    let mut words = line.split_whitespace().skip(1);
+    let program = words.find_map(|word| word.strip_prefix("--interpreter"));
+    match program.map(|rest| rest.trim_start_matches('=')) {
+        // The next word is the program.
+        Some("") => words.next().is_some_and(shell::is_shell),
+        Some(program) => shell::is_shell(program),
+        None => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +111,28 @@ mod tests {
         ] {
             let lines: Vec<usize> = mistakes(text).into_iter().map(|(line, _)| line).collect();
             assert_eq!(lines, expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn scripts_of_a_shell_are_parsed() {
+        for (text, expected) in [
+            ("%pre\nif true; then\n  echo x\nfi\n%end\n", &[][..]),
+            (
+                "%pre\nif true; then\n%end\ntext\n%post --nochroot\necho )\n%end\n",
+                &[2, 6],
+            ),
+            (
+                "%post --interpreter=/usr/bin/python3\nif x:\n  print(1)\n%end\n",
+                &[],
+            ),
+            ("%post --interpreter /bin/bash --nochroot\nfi\n%end\n", &[2]),
+            ("%packages\n)\n%end\n", &[]),
+            ("%onerror\n\n\ndone\n%end\n", &[4]),
+        ] {
+            let found = script_mistakes(text);
+            let lines: Vec<usize> = found.iter().map(|(line, _)| *line).collect();
+            assert_eq!(lines, expected, "{text:?}: {found:?}");
         }
     }
 }

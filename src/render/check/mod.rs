@@ -13,6 +13,7 @@ mod boot_cfg;
 mod order;
 mod preseed;
 mod yaml;
+pub(super) mod shell;
 mod kickstart;
 mod document;
 
@@ -75,6 +76,10 @@ pub(super) fn check_rendered(
     diagnostics.extend(missing_addresses(request, task, &texts));
     for (file, text) in texts {
         diagnostics.extend(document::check(&file.name, file.format, text));
+        // The tests check the shipped templates.
+        if task.templates.has_own() {
+            diagnostics.extend(document::shell_warning(&file.name, file.format, text));
+        }
         if task.spec.dialect != Dialect::Esxi {
             continue;
         }

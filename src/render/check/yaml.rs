@@ -10,7 +10,7 @@ use std::{
 
 use saphyr_parser::{Event, Parser};
 
-/// The most values that a document may have once its aliases are replaced.
+/// The most values that the aliases of a document may stand for.
 const MAX_VALUES: usize = 100_000;
 
 /// A table or a list that is being read.
@@ -20,8 +20,9 @@ struct Frame<'a> {
     keys: Option<BTreeSet<Cow<'a, str>>>,
     /// Whether the next value of a table is a key.
     at_key: bool,
-    /// The number of values in it.
+    /// The number of values in it, and how many of them aliases stand for.
     values: usize,
+    aliased: usize,
     anchor: usize,
 }
 
@@ -50,13 +51,14 @@ pub(super) fn mistake(text: &str) -> Option<(usize, String)> {
         if is_value && before.clone().all(char::is_whitespace) && before.any(|c| c == '\t') {
             return Some((line, "a tab in the indentation".into()));
         }
-        let (values, anchor) = match event {
+        let (values, aliased, anchor) = match event {
             Event::MappingStart(anchor, _) => {
                 frames.push(Frame {
                     keys: Some(BTreeSet::new()),
                     at_key: true,
                     values: 1,
                     anchor,
+                    ..Frame::default()
                 });
                 continue;
             }
@@ -76,16 +78,19 @@ pub(super) fn mistake(text: &str) -> Option<(usize, String)> {
                 {
                     return Some((line, format!("duplicate key `{twice}`")));
                 }
-                (1, anchor)
+                (1, 0, anchor)
             }
-            Event::Alias(anchor) => (anchors.get(&anchor).copied().unwrap_or(1), 0),
+            Event::Alias(anchor) => {
+                let values = anchors.get(&anchor).copied().unwrap_or(1);
+                (values, values, 0)
+            }
             Event::MappingEnd | Event::SequenceEnd => {
                 let frame = frames.pop().unwrap_or_default();
-                (frame.values, frame.anchor)
+                (frame.values, frame.aliased, frame.anchor)
             }
             _ => continue,
         };
-        if values > MAX_VALUES {
+        if aliased > MAX_VALUES {
             let message = format!("its aliases stand for more than {MAX_VALUES} values");
             return Some((line, message));
         }
@@ -94,6 +99,7 @@ pub(super) fn mistake(text: &str) -> Option<(usize, String)> {
         }
         if let Some(frame) = frames.last_mut() {
             frame.values = frame.values.saturating_add(values);
+            frame.aliased = frame.aliased.saturating_add(aliased);
             frame.at_key = frame.keys.is_some() && !frame.at_key;
         }
     }
@@ -130,6 +136,7 @@ mod tests {
             ("a:\n  - x\n\t- y\n", Some((0, ""))),
             ("a: |\n  b\n  \tc\n", None),
             ("a: *none\n", Some((0, ""))),
+            (&*"- a\n".repeat(150_000), None),
             (
                 &format!("a0: &a0 [x]\n{bomb}"),
                 Some((6, "its aliases stand for more than 100000 values")),

@@ -41,7 +41,7 @@ pub(crate) struct Rendering {
 const SCRIPTS: [(&str, &str); 2] = [
     (
         "templates/first-boot/tune.sh",
-        "echo it's tuned > /tmp/tuned\n",
+        "echo \"it's tuned\" > /tmp/tuned\n",
     ),
     (
         "templates/first-boot/name.sh.j2",
