@@ -8,9 +8,10 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddressRange, Asset, Bond, Bridge, BrokerName, HookName, HostAddress, Interface,
-    LifecycleEvent, LinkName, List, Mac, NetworkName, NodeName, PolicyName, RepoName, Route,
-    Serial, Settings, SourceSpan, Spanned, Subnet, TagName, TaskName, TimeSpan, Uuid, Vars, Vlan,
+    AddressRange, Asset, Bond, Bridge, BrokerName, DhcpOptionKey, DhcpOptionSetting, HookName,
+    HostAddress, Interface, LifecycleEvent, LinkName, List, Mac, NetworkName, NodeName, PolicyName,
+    RepoName, Route, Serial, Settings, SourceSpan, Spanned, Subnet, TagName, TaskName, TimeSpan,
+    Uuid, Vars, Vlan,
 };
 
 /// `defaults`: settings of lowest precedence.
@@ -89,6 +90,8 @@ pub struct NetworkBody {
     pub unknown: Option<Spanned<UndeclaredMode>>,
     /// The loader file for machines on this network.
     pub loader: Option<Spanned<String>>,
+    /// Further DHCP options, with `dhcp = "server"` or `"reserve"`.
+    pub options: BTreeMap<DhcpOptionKey, Spanned<DhcpOptionSetting>>,
 }
 
 /// What DHCP does on a network.

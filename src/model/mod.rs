@@ -26,6 +26,7 @@ mod disk_guard;
 mod disk_selector;
 mod settings;
 mod link;
+mod dhcp_option;
 mod declared;
 mod server;
 mod effective;
@@ -38,6 +39,10 @@ pub use agent_instruction::{
 pub use declared::{
     Accept, Broker, Defaults, DhcpMode, Hook, HookBody, Network, NetworkBody, Node, NodeBody,
     Policy, Repo, RepoBody, Rule, Tag, TagBody, UndeclaredMode,
+};
+pub use dhcp_option::{
+    DHCP_OPTIONS, DhcpOptionError, DhcpOptionKey, DhcpOptionKeyError, DhcpOptionSetting,
+    DhcpOptionType, MAX_OPTION_BYTES, SiteOption, SiteOptionValue,
 };
 pub use disk_guard::{
     NOT_DISKS, ONLY_NAMED, STORAGE_SYSTEMS, StorageSystem, is_disk_name, is_only_named, normal_wwid,

@@ -17,12 +17,12 @@ use proptest::prelude::*;
 
 use crate::support::dhcp::{OVMF, PHONE, datagram};
 
-const US: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
-const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 21);
+pub(crate) const US: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+pub(crate) const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 21);
 const FREE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 
-fn query(kind: u8, options: &[(u8, &[u8])]) -> DhcpMessage {
+pub(crate) fn query(kind: u8, options: &[(u8, &[u8])]) -> DhcpMessage {
     DhcpMessage::read(&datagram(kind, options)).unwrap()
 }
 
@@ -36,10 +36,12 @@ fn network_options() -> NetworkOptions {
         ntp: Vec::new(),
         mtu: Some(1_500),
         lease: std::time::Duration::from_secs(3_600),
+        on_link: false,
+        site: Vec::new(),
     }
 }
 
-fn context(mode: DhcpMode, declared: bool, held: AddressAssignment) -> ReplyContext {
+pub(crate) fn context(mode: DhcpMode, declared: bool, held: AddressAssignment) -> ReplyContext {
     ReplyContext {
         port: DhcpPort::Dhcp,
         mode,
@@ -680,7 +682,7 @@ fn the_boot_server_answers_a_machine_that_has_its_address() {
     );
 }
 
-fn dhcp_options(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+pub(crate) fn dhcp_options(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let mut list = Vec::new();
     let mut rest = &bytes[240..];
     while let [code, tail @ ..] = rest {

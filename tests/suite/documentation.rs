@@ -10,8 +10,8 @@ use std::{
 use bootwright::{
     control::Diagnosis,
     model::{
-        self, Bond, Bridge, Deadlines, DhcpConfig, DiskSelector, HookBody, HttpConfig,
-        IdentityConfig, Interface, JournalConfig, LimitsConfig, NetworkBody, NodeBody,
+        self, Bond, Bridge, Deadlines, DhcpConfig, DhcpOptionSetting, DiskSelector, HookBody,
+        HttpConfig, IdentityConfig, Interface, JournalConfig, LimitsConfig, NetworkBody, NodeBody,
         OperatorConfig, PathsConfig, Repo, RepoBody, Route, Rule, RunConfig, ServerConfig,
         Settings, TagBody, TftpConfig, TimeSpan, User, Vlan,
     },
@@ -88,10 +88,11 @@ const LINKS: [&str; 4] = ["interface", "bond", "vlan", "bridge"];
 
 #[test]
 fn every_key_is_documented_and_every_documented_key_exists() {
-    let objects: [(&str, &[&str]); 26] = [
+    let objects: [(&str, &[&str]); 27] = [
         ("defaults", fields_of::<Settings>()),
         ("repo", fields_of::<RepoBody>()),
         ("network", fields_of::<NetworkBody>()),
+        ("option", fields_of::<DhcpOptionSetting>()),
         ("tag", fields_of::<TagBody>()),
         ("policy", fields_of::<Rule>()),
         ("node", fields_of::<NodeBody>()),

@@ -11,6 +11,7 @@ mod architecture;
 mod type_names;
 mod plain_words;
 mod dhcp;
+mod dhcp_options;
 mod disk_candidates;
 mod disk_sets;
 mod documentation;

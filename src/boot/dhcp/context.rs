@@ -5,8 +5,8 @@ use std::{net::Ipv4Addr, time::Duration};
 use dhcproto::v4::{DhcpOption, DhcpOptions, OptionCode};
 use ipnet::Ipv4Net;
 
-use super::reply::raw;
-use crate::model::DhcpMode;
+use super::{reply::raw, site_options::STATIC_ROUTES};
+use crate::model::{DhcpMode, MAX_OPTION_BYTES, SiteOption};
 
 /// The port at which a message arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +49,10 @@ pub struct NetworkOptions {
     pub mtu: Option<u16>,
     /// How long a lease lasts.
     pub lease: Duration,
+    /// Whether the gateways may be outside of the subnet.
+    pub on_link: bool,
+    /// The options of the site's own.
+    pub site: Vec<SiteOption>,
 }
 
 /// The address that a client has or may get.
@@ -123,34 +127,34 @@ pub enum NoReply {
 }
 
 impl NetworkOptions {
-    /// The options without those of a lease.
-    pub(super) fn options(&self) -> DhcpOptions {
-        // An option holds 255 bytes (RFC 2132 section 2). A longer list is left out rather than cut.
-        const MAX_ADDRESSES: usize = 63;
-        const MAX_BYTES: usize = 255;
-        let list = |ips: &[Ipv4Addr]| {
-            (1..=MAX_ADDRESSES)
-                .contains(&ips.len())
-                .then(|| ips.to_vec())
-        };
-        let domain = self.domain.clone().filter(|name| name.len() <= MAX_BYTES);
-        let search = domain_names(&self.search);
-        let search = Some(search).filter(|bytes| (1..=MAX_BYTES).contains(&bytes.len()));
+    /// The options that every client needs to use its address.
+    pub(super) fn required(&self) -> DhcpOptions {
         let all = [
             Some(DhcpOption::SubnetMask(self.subnet.netmask())),
-            list(&self.gateways).map(DhcpOption::Router),
-            list(&self.dns).map(DhcpOption::DomainNameServer),
+            addresses(&self.gateways).map(DhcpOption::Router),
+        ];
+        let is_on_link = self.on_link && self.gateways.iter().any(|ip| !self.subnet.contains(ip));
+        let routes = is_on_link.then(|| raw(STATIC_ROUTES, self.routes(&[])));
+        let coded = all.into_iter().flatten();
+        let coded = coded.map(|it| (OptionCode::from(&it), it));
+        coded.chain(routes).collect()
+    }
+
+    /// The other options of the network, the most important ones first.
+    pub(super) fn optional(&self) -> impl Iterator<Item = (OptionCode, DhcpOption)> {
+        let domain = self.domain.clone();
+        let domain = domain.filter(|name| name.len() <= MAX_OPTION_BYTES);
+        let search = domain_names(&self.search);
+        let search = Some(search).filter(|bytes| (1..=MAX_OPTION_BYTES).contains(&bytes.len()));
+        let all = [
+            addresses(&self.dns).map(DhcpOption::DomainNameServer),
             domain.map(DhcpOption::DomainName),
             self.mtu.map(DhcpOption::InterfaceMtu),
-            list(&self.ntp).map(DhcpOption::NtpServers),
+            addresses(&self.ntp).map(DhcpOption::NtpServers),
         ];
-        let coded = all
-            .into_iter()
-            .flatten()
-            .map(|it| (OptionCode::from(&it), it));
-        coded
-            .chain(search.map(|bytes| raw(OptionCode::DomainSearch, bytes)))
-            .collect()
+        let coded = all.into_iter().flatten();
+        let coded = coded.map(|it| (OptionCode::from(&it), it));
+        coded.chain(search.map(|bytes| raw(OptionCode::DomainSearch, bytes)))
     }
 
     /// The options of a lease: its length, and when the client renews it (RFC 2131 section 4.4.5).
@@ -162,6 +166,13 @@ impl NetworkOptions {
             DhcpOption::Rebinding(seconds / 8 * 7),
         ]
     }
+}
+
+/// A list of addresses that fits into an option. A longer list is left out rather than cut.
+fn addresses(ips: &[Ipv4Addr]) -> Option<Vec<Ipv4Addr>> {
+    (1..=MAX_OPTION_BYTES / 4)
+        .contains(&ips.len())
+        .then(|| ips.to_vec())
 }
 
 /// Encodes domain names as in DNS (RFC 1035 section 3.1, RFC 3397), without compression pointers, which

@@ -67,6 +67,7 @@ fn boot_only(
         file: Some(file),
         options,
         destination: destination(kind, message, None),
+        left_out: Vec::new(),
     })
 }
 
@@ -154,6 +155,7 @@ fn nak(message: &DhcpMessage, context: &ReplyContext) -> DhcpReply {
         file: None,
         options: DhcpOptions::new(),
         destination: destination(ReplyType::Nak, message, None),
+        left_out: Vec::new(),
     }
 }
 
@@ -163,7 +165,7 @@ fn with_address(
     context: &ReplyContext,
     address: Ipv4Addr,
 ) -> DhcpReply {
-    let mut options = context.options.options();
+    let mut options = context.options.required();
     for option in context.options.lease_options() {
         options.insert(option);
     }
@@ -177,14 +179,17 @@ fn with_address(
         let server = context.server_ip.to_string().into_bytes();
         options.insert(DhcpOption::TFTPServerName(server));
     }
-    DhcpReply {
+    let mut reply = DhcpReply {
         kind,
         yiaddr: Some(address),
         server_ip: context.server_ip,
         file: boot.map(|boot| boot.file.clone()),
         options,
         destination: destination(kind, message, Some(address)),
-    }
+        left_out: Vec::new(),
+    };
+    reply.add_optional(message, &context.options);
+    reply
 }
 
 /// RFC 2131 section 4.1.

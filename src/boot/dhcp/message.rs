@@ -70,6 +70,8 @@ pub struct DhcpMessage {
     pub hostname: Option<String>,
     /// Option 57 in bytes, at least what every client must accept (RFC 2131 section 2).
     pub max_size: u16,
+    /// Option 55: the options that the client requests, in its order of preference.
+    pub parameters: Option<Vec<u8>>,
     /// Option 61, echoed (RFC 6842).
     pub client_id: Option<Vec<u8>>,
     /// Option 82, echoed unchanged (RFC 3046).
@@ -147,6 +149,7 @@ impl DhcpMessage {
             }),
             hostname: options.hostname,
             max_size: options.max_size.unwrap_or(MIN_MAX_SIZE).max(MIN_MAX_SIZE),
+            parameters: options.parameters,
             client_id: options.client_id,
             relay_info: options.relay_info,
             guid: options.guid,
@@ -162,6 +165,7 @@ struct MessageOptions {
     server: Option<Ipv4Addr>,
     hostname: Option<String>,
     max_size: Option<u16>,
+    parameters: Option<Vec<u8>>,
     client_id: Option<Vec<u8>>,
     relay_info: Option<Vec<u8>>,
     guid: Option<Vec<u8>>,
@@ -199,6 +203,9 @@ impl MessageOptions {
                 OptionCode::RequestedIpAddress => self.requested = ip(data),
                 OptionCode::ServerIdentifier => self.server = ip(data),
                 OptionCode::MaxMessageSize => self.max_size = first_number(data),
+                OptionCode::ParameterRequestList if !data.is_empty() => {
+                    self.parameters = Some(data.to_vec());
+                }
                 OptionCode::Hostname => self.hostname = hostname(data),
                 OptionCode::ClientIdentifier if data.len() >= 2 => {
                     self.client_id = Some(data.to_vec());

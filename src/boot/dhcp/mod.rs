@@ -4,6 +4,7 @@ mod client;
 mod message;
 mod reply;
 mod context;
+mod site_options;
 mod decide;
 mod probe;
 

@@ -74,6 +74,7 @@ mod tests {
             file: None,
             options: DhcpOptions::new(),
             destination: Destination::Broadcast,
+            left_out: Vec::new(),
         };
         let bytes = reply.datagram(&message);
         assert_eq!(offering_server(&bytes, 7), Some(server_ip));

@@ -31,6 +31,8 @@ pub struct DhcpReply {
     /// The options besides message type, server identifier, boot file and those echoed from the request.
     pub options: DhcpOptions,
     pub destination: Destination,
+    /// The options for which the largest message that the client accepts has no room.
+    pub left_out: Vec<u8>,
 }
 
 /// Where a reply is sent (RFC 2131 section 4.1).
@@ -53,6 +55,12 @@ const FILE_FIELD: usize = 128;
 impl DhcpReply {
     /// Encodes the datagram that answers `request`.
     pub fn datagram(&self, request: &DhcpMessage) -> Vec<u8> {
+        let mut bytes = self.unpadded(request);
+        bytes.resize(bytes.len().max(MIN_DATAGRAM), 0);
+        bytes
+    }
+
+    pub(super) fn unpadded(&self, request: &DhcpMessage) -> Vec<u8> {
         let is_nak = self.kind == ReplyType::Nak;
         let none = Ipv4Addr::UNSPECIFIED;
         let mut message = Message::new_with_id(
@@ -72,11 +80,9 @@ impl DhcpReply {
             message.set_fname(file.as_bytes());
         }
         message.set_opts(self.all_options(request));
-        let mut bytes = message
+        message
             .to_vec()
-            .expect("a message with known options can be encoded");
-        bytes.resize(bytes.len().max(MIN_DATAGRAM), 0);
-        bytes
+            .expect("a message with known options can be encoded")
     }
 
     fn all_options(&self, request: &DhcpMessage) -> DhcpOptions {

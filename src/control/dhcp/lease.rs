@@ -11,7 +11,7 @@ use crate::control::{Transaction, dhcp::pool::AddressPool, dhcp::requester::Dhcp
 use crate::{
     boot::dhcp::{AddressAssignment, DhcpMessage, NetworkOptions},
     journal::{HoldCause, LeaseEvent},
-    model::{AddressRange, List, Mac, Network, Node, SmallSet, Timestamp},
+    model::{AddressRange, List, Mac, Network, Node, SiteOption, SmallSet, Timestamp},
 };
 
 /// How long an address that another host uses is not assigned to any client (RFC 2131 section 4.3.3).
@@ -61,7 +61,16 @@ pub(crate) fn network_options(network: &Network, at: Ipv4Addr) -> Option<Network
             .as_ref()
             .and_then(|at| u16::try_from(at.value).ok()),
         lease: body.effective().lease,
+        on_link: body.effective().on_link,
+        site: site_options(network),
     })
+}
+
+/// The options of the network's `options`. A site with an invalid one never takes effect.
+fn site_options(network: &Network) -> Vec<SiteOption> {
+    let options = network.body.options.iter();
+    let encoded = options.map(|(key, setting)| setting.value.encode(key, setting.span));
+    encoded.filter_map(Result::ok).collect()
 }
 
 fn subnet(network: &Network, at: Ipv4Addr) -> Option<Ipv4Net> {

@@ -1,8 +1,8 @@
-//! The DHCP listener: receives datagrams, decides queries and sends replies.
+//! The DHCP listener: receives datagrams and decides queries. `dhcp_send.rs` sends the replies.
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,11 +10,11 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    boot::dhcp::{Destination, DhcpMessage, DhcpPort, DhcpReply, ReplyType},
+    boot::dhcp::{DhcpMessage, DhcpPort, DhcpReply, ReplyType},
     control::ReceivedQuery,
     model::DhcpMode,
     net::{
-        dhcp::{CLIENT_PORT, DhcpSocket, PXE_PORT, ReceivedDatagram, SERVER_PORT, UdpRoute},
+        dhcp::{DhcpSocket, PXE_PORT, ReceivedDatagram, SERVER_PORT},
         http::Advertise,
         interfaces::Interface,
     },
@@ -23,6 +23,7 @@ use crate::{
         listen::{
             backlog::{Backlog, QueuedDatagram},
             links::Links,
+            logged_clients::LoggedClients,
         },
     },
 };
@@ -63,6 +64,7 @@ pub(crate) async fn run(engine: Arc<Engine>, config: DhcpListenerConfig) {
             dhcp_port,
             port,
             pending_replies: Arc::new(Semaphore::new(MAX_PENDING_REPLIES)),
+            small_clients: LoggedClients::default(),
         };
         Arc::new(listener).run()
     };
@@ -75,14 +77,16 @@ pub(crate) async fn run(engine: Arc<Engine>, config: DhcpListenerConfig) {
 }
 
 /// The listener on one port.
-struct DhcpListener {
+pub(super) struct DhcpListener {
     engine: Arc<Engine>,
     config: DhcpListenerConfig,
-    links: Arc<Links>,
-    dhcp_port: DhcpPort,
-    port: u16,
+    pub(super) links: Arc<Links>,
+    pub(super) dhcp_port: DhcpPort,
+    pub(super) port: u16,
     /// Permits for transactions whose replies wait for the disk.
     pending_replies: Arc<Semaphore>,
+    /// The clients whose largest message has no room for all options.
+    pub(super) small_clients: LoggedClients,
 }
 
 impl DhcpListener {
@@ -333,68 +337,11 @@ impl DhcpListener {
         };
         link.addresses.iter().map(|net| net.addr()).find(fits)
     }
-
-    fn send(&self, socket: &DhcpSocket, incoming: &IncomingQuery, answer: &DhcpReply) {
-        if let Err(error) = self.try_send(socket, incoming, answer) {
-            let mac = incoming.query.query.mac;
-            tracing::warn!("DHCP: the answer to {mac} was not sent: {error}");
-        }
-    }
-
-    fn try_send(
-        &self,
-        socket: &DhcpSocket,
-        incoming: &IncomingQuery,
-        answer: &DhcpReply,
-    ) -> io::Result<()> {
-        let IncomingQuery {
-            query,
-            link,
-            received,
-        } = incoming;
-        let bytes = answer.datagram(&query.query);
-        let (server_ip, index) = (query.server_ip, Some(link.index));
-        let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT);
-        match answer.destination {
-            Destination::Relay(relay) => socket.send(
-                &bytes,
-                SocketAddrV4::new(relay, SERVER_PORT),
-                server_ip,
-                None,
-            ),
-            Destination::Client(client) => {
-                // Replies of the boot server go to the client's source port.
-                let port = match self.dhcp_port {
-                    DhcpPort::Pxe => received.from.port(),
-                    DhcpPort::Dhcp => CLIENT_PORT,
-                };
-                socket.send(&bytes, SocketAddrV4::new(client, port), server_ip, None)
-            }
-            Destination::Broadcast
-                if self.dhcp_port == DhcpPort::Pxe && !received.from.ip().is_unspecified() =>
-            {
-                socket.send(&bytes, received.from, server_ip, None)
-            }
-            Destination::Broadcast => socket.send(&bytes, broadcast, server_ip, index),
-            Destination::Mac(address) => {
-                let route = UdpRoute {
-                    from: server_ip,
-                    from_port: self.port,
-                    to: address,
-                    to_port: CLIENT_PORT,
-                    mac: query.query.mac,
-                };
-                let sent = self.links.send(link, &route, &bytes);
-                // Without CAP_NET_RAW the reply is broadcast.
-                sent.or_else(|_| socket.send(&bytes, broadcast, server_ip, index))
-            }
-        }
-    }
 }
 
 /// A query, and the interface and addresses that it was received on.
-struct IncomingQuery {
-    query: ReceivedQuery,
-    link: Arc<Interface>,
-    received: ReceivedDatagram,
+pub(super) struct IncomingQuery {
+    pub(super) query: ReceivedQuery,
+    pub(super) link: Arc<Interface>,
+    pub(super) received: ReceivedDatagram,
 }

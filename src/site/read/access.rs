@@ -107,17 +107,17 @@ impl<'t> de::MapAccess<'t> for TableEntries<'t> {
     }
 }
 
-/// A text that is read as a table whose only key is `name`.
-pub(super) struct NameOnly<'t>(pub(super) Option<&'t ConfigTree>);
+/// A value that is read as a table with this one key.
+pub(super) struct OnlyKey<'t>(pub(super) &'static str, pub(super) Option<&'t ConfigTree>);
 
-impl<'t> de::MapAccess<'t> for NameOnly<'t> {
+impl<'t> de::MapAccess<'t> for OnlyKey<'t> {
     type Error = ReadError;
 
     fn next_key_seed<K: de::DeserializeSeed<'t>>(
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, ReadError> {
-        let key = self.0.map(|_| seed.deserialize("name".into_deserializer()));
+        let key = self.1.map(|_| seed.deserialize(self.0.into_deserializer()));
         key.transpose()
     }
 
@@ -125,6 +125,6 @@ impl<'t> de::MapAccess<'t> for NameOnly<'t> {
         &mut self,
         seed: V,
     ) -> Result<V::Value, ReadError> {
-        seed.deserialize(self.0.take().expect("serde reads a value after its key"))
+        seed.deserialize(self.1.take().expect("serde reads a value after its key"))
     }
 }

@@ -1,6 +1,7 @@
 //! The [`Deserializer`] for trees of values, which is the same for all file formats.
 //!
-//! A single value is read as a list with one item. A text in place of a user is read as the user's name.
+//! A single value is read as a list with one item. A text in place of a user is read as the user's name, and a value in place
+//! of the table of a DHCP option as its `value`.
 
 use serde::de::{Deserializer, IntoDeserializer, Visitor};
 
@@ -10,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    access::{ListItems, NameOnly, SingleItem, TableEntries, WithSpan},
+    access::{ListItems, OnlyKey, SingleItem, TableEntries, WithSpan},
     error::ReadError,
 };
 
@@ -174,7 +175,9 @@ impl<'t> Deserializer<'t> for &'t ConfigTree {
                 tree: self,
                 step: 0,
             }),
-            ("User", Shape::Text(_)) => visitor.visit_map(NameOnly(Some(self))),
+            ("User", Shape::Text(_)) => visitor.visit_map(OnlyKey("name", Some(self))),
+            ("DhcpOptionSetting", Shape::Map(_)) => self.deserialize_map(visitor),
+            ("DhcpOptionSetting", _) => visitor.visit_map(OnlyKey("value", Some(self))),
             _ => self.deserialize_map(visitor),
         }
     }
@@ -213,7 +216,7 @@ impl<'t> Deserializer<'t> for &'t ConfigTree {
 
 /// Adds the text to the error message for an IP address, because that of the standard library does not contain it.
 fn with_address(mut mistake: ReadError, text: &str) -> ReadError {
-    if mistake.message == "invalid IP address syntax" {
+    if ["invalid IP address syntax", "invalid IPv4 address syntax"].contains(&&*mistake.message) {
         mistake.message = format!("`{text}` is not an address: expected such as `192.0.2.10`");
     }
     mistake

@@ -7,6 +7,7 @@ mod settings;
 mod references;
 mod repos;
 mod networks;
+mod dhcp_options;
 mod policies;
 mod nodes;
 mod operator;

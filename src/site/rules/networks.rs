@@ -25,6 +25,7 @@ impl<'a> SiteCheck<'a> {
                 .extend(body.vlan.as_ref().and_then(check_vlan_id));
             self.found.extend(body.mtu.as_ref().and_then(check_mtu));
             self.dhcp(body);
+            self.dhcp_options(network);
             if body.subnet.is_none() {
                 if !self
                     .site
