@@ -12,6 +12,7 @@ mod type_names;
 mod plain_words;
 mod dhcp;
 mod dhcp_options;
+mod dhcp_clients;
 mod disk_candidates;
 mod disk_sets;
 mod documentation;

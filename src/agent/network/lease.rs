@@ -130,7 +130,7 @@ impl DhcpClient {
         };
         netlink.add_address(self.nic.index, lease.address)?;
         if let (true, Some(gateway)) = (with_route, lease.gateway) {
-            netlink.add_default_route(self.nic.index, gateway)?;
+            netlink.add_default_route(self.nic.index, lease.address, gateway)?;
         }
         self.lease = Some((lease, Instant::now()));
         Ok(())

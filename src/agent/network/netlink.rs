@@ -13,6 +13,9 @@ use crate::net::netlink::{self, HEADER, NetlinkSocket};
 /// The flags of a request that creates something or replaces it.
 const REPLACE: i32 = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
 
+/// `RTNH_F_ONLINK` of linux/rtnetlink.h.
+const ON_LINK: u32 = 4;
+
 /// A netlink socket.
 pub(crate) struct Netlink {
     socket: NetlinkSocket,
@@ -41,8 +44,15 @@ impl Netlink {
         self.request(libc::RTM_DELADDR, 0, &address_on(index, address))
     }
 
-    pub(crate) fn add_default_route(&self, index: u32, gateway: Ipv4Addr) -> io::Result<()> {
-        self.request(libc::RTM_NEWROUTE, REPLACE, &default_route(index, gateway))
+    /// Adds the default route of a NIC with this address.
+    pub(crate) fn add_default_route(
+        &self,
+        index: u32,
+        address: Ipv4Net,
+        gateway: Ipv4Addr,
+    ) -> io::Result<()> {
+        let route = default_route(index, address, gateway);
+        self.request(libc::RTM_NEWROUTE, REPLACE, &route)
     }
 
     /// Sends a request and receives its acknowledgement.
@@ -98,8 +108,9 @@ fn address_on(index: u32, address: Ipv4Net) -> Vec<u8> {
     body
 }
 
-/// `struct rtmsg` of a static route to everywhere, with its gateway and its link.
-fn default_route(index: u32, gateway: Ipv4Addr) -> Vec<u8> {
+/// `struct rtmsg` of a static route to everywhere, with its gateway and its link. The kernel refuses a gateway that it has no
+/// route to, unless the gateway is declared to be on the link.
+fn default_route(index: u32, address: Ipv4Net, gateway: Ipv4Addr) -> Vec<u8> {
     let mut body = vec![libc::AF_INET as u8, 0, 0, 0];
     body.extend([
         libc::RT_TABLE_MAIN,
@@ -107,7 +118,11 @@ fn default_route(index: u32, gateway: Ipv4Addr) -> Vec<u8> {
         libc::RT_SCOPE_UNIVERSE,
         libc::RTN_UNICAST,
     ]);
-    body.extend(0u32.to_ne_bytes());
+    let flags = match address.contains(&gateway) {
+        true => 0,
+        false => ON_LINK,
+    };
+    body.extend(flags.to_ne_bytes());
     body.extend(attribute(libc::RTA_GATEWAY, gateway.octets()));
     body.extend(attribute(libc::RTA_OIF, index.to_ne_bytes()));
     body
@@ -130,6 +145,7 @@ mod tests {
     fn requests_are_encoded_as_rtnetlink_encodes_them() {
         let on = |prefix| address_on(2, format!("192.0.2.21/{prefix}").parse().unwrap());
         let up = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+        let address = "192.0.2.21/24".parse().unwrap();
         let gateway = Ipv4Addr::new(192, 0, 2, 254);
         let cases = [
             (
@@ -157,9 +173,24 @@ mod tests {
                  08000100c000021508000200c000021508000400c00002ff",
             ),
             (
-                message(libc::RTM_NEWROUTE, REPLACE, 7, &default_route(2, gateway)),
+                message(
+                    libc::RTM_NEWROUTE,
+                    REPLACE,
+                    7,
+                    &default_route(2, address, gateway),
+                ),
                 "2c00000018000505070000000000000002000000fe040001\
                  0000000008000500c00002fe0800040002000000",
+            ),
+            (
+                message(
+                    libc::RTM_NEWROUTE,
+                    REPLACE,
+                    7,
+                    &default_route(2, address, Ipv4Addr::new(172, 31, 1, 1)),
+                ),
+                "2c00000018000505070000000000000002000000fe040001\
+                 0400000008000500ac1f01010800040002000000",
             ),
         ];
         for (message, expected) in cases {

@@ -8,7 +8,7 @@ use bootwright::{
         LoaderPreference, boot_file,
         dhcp::{AddressAssignment, DhcpMessage, DhcpPort, NetworkOptions, ReplyContext, decide},
     },
-    model::DhcpMode,
+    model::{DhcpMode, SiteOption, SiteOptionValue},
 };
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -32,6 +32,12 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
                     ntp: vec![us],
                     mtu: Some(1_500),
                     lease: std::time::Duration::from_secs(600),
+                    on_link: true,
+                    site: vec![SiteOption {
+                        code: 224,
+                        value: SiteOptionValue::Bytes(vec![b'x'; 255]),
+                        always: false,
+                    }],
                 },
                 declared: true,
                 assignment: AddressAssignment::Reserved(own),
@@ -45,7 +51,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             };
             if let Ok(answer) = decide(&query, &ground) {
                 let datagram = answer.datagram(&query);
-                assert!(datagram.len() >= 300 && datagram[28..34] == query.mac.0);
+                assert!(
+                    (300..=65_507).contains(&datagram.len()) && datagram[28..34] == query.mac.0
+                );
                 assert!(
                     DhcpMessage::read(&datagram).is_err(),
                     "an answer is no question"
