@@ -11,8 +11,17 @@ pub struct Mac(pub [u8; 6]);
 
 /// Why a text is not a MAC address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a MAC address: expected six hexadecimal pairs such as `00:50:56:aa:bb:01`")]
-pub struct MacError(pub String);
+pub enum MacError {
+    #[error(
+        "`{0}` is not a MAC address: expected six hexadecimal pairs such as `00:50:56:aa:bb:01`"
+    )]
+    Invalid(String),
+    /// The 20 octets of an IPoIB device (RFC 4391 section 9.1.1), or the eight of a port.
+    #[error(
+        "`{0}` is an InfiniBand address, which no NIC here can have: identify the machine by the `mac` of an Ethernet NIC, by `serial`, `uuid` or `asset`, and set up the InfiniBand device in a script of `first-boot`"
+    )]
+    InfiniBand(String),
+}
 
 impl Mac {
     /// Returns the form with hyphens, as used by iPXE's `hexhyp`, `BOOTIF=01-…` and ESXi's directories.
@@ -41,7 +50,10 @@ impl FromStr for Mac {
     type Err = MacError;
 
     fn from_str(text: &str) -> Result<Self, MacError> {
-        let wrong = || MacError(text.into());
+        let wrong = || match is_infiniband(text) {
+            true => MacError::InfiniBand(text.into()),
+            false => MacError::Invalid(text.into()),
+        };
         let digits: Vec<u8> = match text.len() {
             17 if has_separators(text, b":-", 3) => without_separators(text),
             14 if has_separators(text, b".", 5) => without_separators(text),
@@ -67,6 +79,12 @@ fn has_separators(text: &str, allowed: &[u8], step: usize) -> bool {
         && (step - 1..bytes.len())
             .step_by(step)
             .all(|at| bytes[at] == separator)
+}
+
+/// Whether a text is 20 octets, or eight: the address of an IPoIB device, or the GUID of a port.
+fn is_infiniband(text: &str) -> bool {
+    let digits: Vec<u8> = text.bytes().filter(|byte| !b":-.".contains(byte)).collect();
+    [16, 40].contains(&digits.len()) && digits.iter().all(u8::is_ascii_hexdigit)
 }
 
 fn without_separators(text: &str) -> Vec<u8> {
@@ -139,7 +157,23 @@ mod tests {
             "00::0:56:aa:bb:01",
             "é0:50:56:aa:bb:0",
         ] {
-            assert_eq!(text.parse::<Mac>(), Err(MacError(text.into())));
+            assert_eq!(text.parse::<Mac>(), Err(MacError::Invalid(text.into())));
+        }
+    }
+
+    #[test]
+    fn an_infiniband_address_is_named_as_one() {
+        for text in [
+            "80:00:02:08:fe:80:00:00:00:00:00:00:7c:fe:90:03:00:29:1b:8b",
+            "80000208FE80000000000000-7CFE-9003-0029-1B8B",
+            "7c:fe:90:03:00:29:1b:8b",
+            "7cfe:9003:0029:1b8b",
+        ] {
+            assert_eq!(
+                text.parse::<Mac>(),
+                Err(MacError::InfiniBand(text.into())),
+                "{text}"
+            );
         }
     }
 

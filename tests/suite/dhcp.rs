@@ -15,7 +15,7 @@ use bootwright::{
 use dhcproto::v4::{DhcpOption, DhcpOptions, OptionCode};
 use proptest::prelude::*;
 
-use crate::support::dhcp::{OVMF, PHONE, datagram};
+use crate::support::dhcp::{OVMF, PHONE, datagram, infiniband};
 
 pub(crate) const US: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
@@ -145,6 +145,7 @@ fn other_datagrams_are_rejected_with_a_reason() {
         (with(0, 2), Err(DhcpParseError::ServerReply)),
         (with(0, 3), Err(DhcpParseError::NotDhcp)),
         (with(1, 6), Err(DhcpParseError::NotEthernet)),
+        (with(1, 32), Err(DhcpParseError::InfiniBand)),
         // A length that exceeds the datagram.
         (with(2, 255), Err(DhcpParseError::NotEthernet)),
         (with(2, 0), Err(DhcpParseError::NotEthernet)),
@@ -161,6 +162,24 @@ fn other_datagrams_are_rejected_with_a_reason() {
             DhcpMessage::read(&good[..length]).is_err(),
             "{length} bytes"
         );
+    }
+}
+
+#[test]
+fn a_message_over_infiniband_is_rejected_whatever_address_it_has() {
+    for kind in [1, 3, 4, 7, 8] {
+        for options in [OVMF, PHONE] {
+            let without = infiniband(&datagram(kind, options));
+            // iPXE sends an address of six octets that it makes of the GUID.
+            let mut with = without.clone();
+            with[2] = 6;
+            with[28..34].copy_from_slice(&[0x7c, 0xfe, 0x90, 0x29, 0x1b, 0x8b]);
+            let mut long = without.clone();
+            long[2] = 20;
+            for bytes in [without, with, long] {
+                assert_eq!(DhcpMessage::read(&bytes), Err(DhcpParseError::InfiniBand));
+            }
+        }
     }
 }
 

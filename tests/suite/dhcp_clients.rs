@@ -1,12 +1,15 @@
-//! DHCP clients of installed systems, behind a gateway that is outside of their subnet.
+//! DHCP clients of installed systems: behind a gateway that is outside of their subnet, and on InfiniBand.
 
-use std::{fs, process::Stdio};
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
 
 use crate::support::{
     child::{KillOnDrop, in_network_namespace},
     client::until,
     namespace::{Host, ip},
-    needs::{needs, program},
+    needs::{needs, nmcli, program},
     program::ServerProgram,
     test_name,
 };
@@ -139,4 +142,74 @@ fn udhcpc() {
     assert!(ended.status.success(), "{printed}");
     assert!(printed.contains("Europe/Berlin 01a4"), "{printed}");
     assert_has_routes(&routes_when_reachable(&host));
+}
+
+#[test]
+fn an_infiniband_client_gets_no_address_and_one_line_in_the_log() {
+    in_network_namespace(test_name!(), infiniband);
+}
+
+fn infiniband() {
+    let host = Host::behind("near");
+    let range = "dhcp = \"server\"\nrange = \"192.0.2.100-192.0.2.110\"";
+    let server = ServerProgram::start(1, range);
+    host.expect_reply("discover 77 phone", "offer 192.0.2.100");
+    let clients: Vec<_> = (1..=3)
+        .map(|number| host.send(&format!("infiniband {number}")))
+        .collect();
+    server.wait_for_log("no answer to an InfiniBand device");
+    // The next address is not used up, and what was sent before is not answered.
+    host.expect_reply("discover 78 phone", "offer 192.0.2.101");
+    for client in clients {
+        let replies = client.replies();
+        assert!(
+            replies.iter().all(|reply| reply == "offer 192.0.2.101"),
+            "{replies:?}"
+        );
+    }
+    assert_eq!(server.log().matches("to an InfiniBand device").count(), 1);
+}
+
+#[test]
+fn the_commands_of_the_manual_configure_an_infiniband_device() {
+    needs!("nmcli", "netplan");
+    let page = include_str!("../../src/manual/networks.md");
+    let block = |language: &str| {
+        let (_, rest) = page.split_once("\n## InfiniBand\n").unwrap();
+        let (_, rest) = rest.split_once(&format!("```{language}\n")).unwrap();
+        rest.split_once("```").unwrap().0.to_owned()
+    };
+    let script = block("sh").replace("\\\n", "");
+    let arguments = script.trim().strip_prefix("nmcli ").unwrap();
+    let made = nmcli()
+        .unwrap()
+        .arg("--offline")
+        .args(arguments.split_whitespace())
+        .output()
+        .unwrap();
+    let made = String::from_utf8(made.stdout).unwrap();
+    for line in [
+        "type=infiniband",
+        "interface-name=ib0",
+        "transport-mode=datagram",
+        "address1=198.51.100.7/24",
+    ] {
+        assert!(made.lines().any(|other| other == line), "{line}: {made}");
+    }
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("etc/netplan");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("ib0.yaml"), block("yaml")).unwrap();
+    let ended = Command::new(program("netplan").unwrap())
+        .args(["generate", "--root-dir"])
+        .arg(root.path())
+        .output()
+        .unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let made = root
+        .path()
+        .join("run/systemd/network/10-netplan-ib0.network");
+    let made = fs::read_to_string(made).unwrap();
+    let expected = "[Match]\nName=ib0\n\n[Network]\nLinkLocalAddressing=ipv6\nAddress=198.51.100.7/24\n\n[IPoIB]\nMode=datagram\n";
+    assert_eq!(made, expected);
 }

@@ -89,6 +89,9 @@ pub enum DhcpParseError {
     ServerReply,
     #[error("no Ethernet address")]
     NotEthernet,
+    /// RFC 4390: such a client has no address here, only the identifier of option 61.
+    #[error("a message over InfiniBand")]
+    InfiniBand,
     #[error("no message type of a client")]
     NoType,
 }
@@ -98,6 +101,8 @@ const MIN_MAX_SIZE: u16 = 576;
 /// Where the options begin: after the fixed fields and the magic cookie.
 const OPTIONS: usize = 240;
 const MAGIC_COOKIE: [u8; 4] = [99, 130, 83, 99];
+/// The hardware type of IPoIB (RFC 4390 section 2.1).
+const INFINIBAND: u8 = 32;
 /// iPXE's encapsulated options (`src/include/ipxe/dhcp.h`, `DHCP_EB_ENCAP`).
 const IPXE_OPTIONS: u8 = 175;
 
@@ -112,6 +117,9 @@ impl DhcpMessage {
             Opcode::BootRequest => {}
             Opcode::BootReply => return Err(DhcpParseError::ServerReply),
             Opcode::Unknown(_) => return Err(DhcpParseError::NotDhcp),
+        }
+        if datagram[1] == INFINIBAND {
+            return Err(DhcpParseError::InfiniBand);
         }
         // `chaddr` below takes the message's length unchecked.
         if datagram[1] != 1 || message.hlen() != 6 {

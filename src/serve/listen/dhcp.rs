@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    boot::dhcp::{DhcpMessage, DhcpPort, DhcpReply, ReplyType},
+    boot::dhcp::{DhcpMessage, DhcpParseError, DhcpPort, DhcpReply, ReplyType},
     control::ReceivedQuery,
     model::DhcpMode,
     net::{
@@ -65,6 +65,7 @@ pub(crate) async fn run(engine: Arc<Engine>, config: DhcpListenerConfig) {
             port,
             pending_replies: Arc::new(Semaphore::new(MAX_PENDING_REPLIES)),
             small_clients: LoggedClients::default(),
+            infiniband: LoggedClients::default(),
         };
         Arc::new(listener).run()
     };
@@ -87,6 +88,8 @@ pub(super) struct DhcpListener {
     pending_replies: Arc<Semaphore>,
     /// The clients whose largest message has no room for all options.
     pub(super) small_clients: LoggedClients,
+    /// The relays and interfaces of messages over InfiniBand.
+    infiniband: LoggedClients,
 }
 
 impl DhcpListener {
@@ -188,9 +191,13 @@ impl DhcpListener {
     fn next(&self, backlog: &mut Backlog) -> Vec<IncomingQuery> {
         let mut queries = Vec::new();
         for QueuedDatagram { bytes, received } in backlog.take(MAX_DECIDED) {
-            let Ok(query) = DhcpMessage::read(&bytes) else {
-                self.engine.dhcp_stats.count_unreadable();
-                continue;
+            let query = match DhcpMessage::read(&bytes) {
+                Ok(query) => query,
+                Err(error) => {
+                    self.engine.dhcp_stats.count_unreadable();
+                    self.log_infiniband(error, &received);
+                    continue;
+                }
             };
             self.engine.dhcp_stats.count(&query);
             if !backlog.is_repeated(&query) {
@@ -198,6 +205,25 @@ impl DhcpListener {
             }
         }
         queries
+    }
+
+    /// Logs the first message over InfiniBand from a relay, or on an interface.
+    fn log_infiniband(&self, error: DhcpParseError, received: &ReceivedDatagram) {
+        let (sender, index) = (
+            received.from.ip().octets(),
+            received.interface.to_be_bytes(),
+        );
+        if error == DhcpParseError::InfiniBand
+            && self.infiniband.is_first(&[sender, index].concat())
+        {
+            let from = match received.from.ip() {
+                ip if ip.is_unspecified() => "an InfiniBand device".to_owned(),
+                ip => format!("an InfiniBand device, from {ip},"),
+            };
+            tracing::warn!(
+                "DHCP: no answer to {from} because machines are identified by Ethernet addresses: boot them by an Ethernet NIC, and give InfiniBand devices static addresses"
+            );
+        }
     }
 
     /// Decides the queries in one transaction. Offers are sent immediately, because they commit nothing. Other replies are sent

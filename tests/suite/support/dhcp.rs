@@ -119,7 +119,7 @@ impl DhcpClient {
 /// `again` it sends the message every second, and ends after a minute.
 ///
 /// A message is `discover NUMBER CLIENT`, `unicast NUMBER CLIENT` (the same, with a reply to this MAC address only), `request NUMBER
-/// CLIENT SERVER ADDRESS` or `boot-server NUMBER` (to port 4011). `CLIENT` is `phone`, `bios`, `http` or `boot`.
+/// CLIENT SERVER ADDRESS`, `boot-server NUMBER` (to port 4011) or `infiniband NUMBER`. `CLIENT` is `phone`, `bios`, `http` or `boot`.
 pub(super) fn run_client(arguments: &[String]) {
     static ENDED: AtomicBool = AtomicBool::new(false);
     let [message, rest @ ..] = arguments else {
@@ -194,6 +194,7 @@ fn send_message(socket: &UdpSocket, text: &str) {
             options.extend([(54, &server[..]), (50, &wanted[..])]);
             message(3, number, &options)
         }
+        ["infiniband", _] => infiniband(&message(1, number, PHONE)),
         ["boot-server", _] => {
             to = SocketAddr::new(SERVER.parse().unwrap(), 4011);
             let mut bytes = message(3, number, OVMF);
@@ -203,6 +204,19 @@ fn send_message(socket: &UdpSocket, text: &str) {
         _ => panic!("`{text}` is no message"),
     };
     socket.send_to(&bytes, to).unwrap();
+}
+
+/// The same message from an IPoIB device (RFC 4390): it has no address, and a client identifier of the type 255.
+pub(crate) fn infiniband(ethernet: &[u8]) -> Vec<u8> {
+    let mut bytes = ethernet.to_vec();
+    let mac: Vec<u8> = bytes[28..34].to_vec();
+    bytes[1..3].copy_from_slice(&[32, 0]);
+    bytes[28..34].fill(0);
+    assert_eq!(bytes.pop(), Some(255));
+    bytes.extend([61, 15, 255, 0, 0, 0, 1, 0, 3, 0, 32]);
+    bytes.extend(mac);
+    bytes.push(255);
+    bytes
 }
 
 /// A socket at the clients' port, which several may share.
