@@ -37,7 +37,9 @@ fn behind_a_gateway() -> (Host, ServerProgram) {
         let before = "gateway = \"192.0.2.1\"";
         assert!(own.contains(before), "{own}");
         let own = own.replace(before, &format!("gateway = \"{GATEWAY}\""));
-        site.write("policies.d/site.toml", &(own + OPTIONS));
+        let long = "x".repeat(250);
+        let long = format!("225 = {{ text = \"{long}\", always = true }}\n");
+        site.write("policies.d/site.toml", &(own + OPTIONS + &long));
     });
     (host, server)
 }
@@ -122,7 +124,7 @@ done
 "#;
 
 fn udhcpc() {
-    let (host, _server) = behind_a_gateway();
+    let (host, server) = behind_a_gateway();
     let directory = tempfile::tempdir().unwrap();
     let script = directory.path().join("script");
     fs::write(&script, SCRIPT).unwrap();
@@ -142,6 +144,9 @@ fn udhcpc() {
     assert!(ended.status.success(), "{printed}");
     assert!(printed.contains("Europe/Berlin 01a4"), "{printed}");
     assert_has_routes(&routes_when_reachable(&host));
+    // udhcpc sends this size in option 57. The line is for the offer and for the acknowledgement.
+    let line = "DHCP: the answer to 52:54:00:00:00:01 has no room for the options 225: the client accepts 576 bytes";
+    assert_eq!(server.log().matches(line).count(), 1);
 }
 
 #[test]

@@ -140,10 +140,8 @@ fn joined<T, const N: usize>(list: &List<T>, bytes: impl Fn(&T) -> [u8; N]) -> V
 fn typed(key: &DhcpOptionKey, list: &List<OptionText>) -> Result<SiteOptionValue, DhcpOptionError> {
     let Some(value_type) = key.value_type() else {
         return Err(DhcpOptionError {
-            message: format!("DHCP option `{key}` has no type here"),
-            help: Some(format!(
-                "write the type with the value, one of {FORMS}: such as {{ text = \"…\" }}"
-            )),
+            message: format!("DHCP option `{key}` has no name, so its value needs a type"),
+            help: Some(format!("set one of {FORMS}, such as {{ text = \"…\" }}")),
             span: list.span,
         });
     };
