@@ -363,6 +363,10 @@ fn find_repo<'a>(
         repo.iter()
             .flat_map(|repo| repo::missing_files(&task.spec, repo)),
     );
+    let outside = repo
+        .as_ref()
+        .and_then(|repo| repo::packages_outside(request.resolved, &task.spec, repo));
+    diagnostics.extend(outside);
     Ok(repo)
 }
 

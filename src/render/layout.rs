@@ -32,6 +32,8 @@ pub struct PackageRule {
     pub any: Vec<String>,
     /// Texts, by file, which say that some packages are missing.
     pub incomplete: BTreeMap<String, String>,
+    /// An INI file whose keys `repository` name further sources of packages, relative to the repo.
+    pub variants: Option<String>,
 }
 
 impl PackageRule {
@@ -42,7 +44,8 @@ impl PackageRule {
             .iter()
             .chain(&self.any)
             .map(|path| (path.as_str(), false));
-        plain.chain(self.incomplete.keys().map(|path| (path.as_str(), true)))
+        let read = self.incomplete.keys().chain(&self.variants);
+        plain.chain(read.map(|path| (path.as_str(), true)))
     }
 }
 

@@ -30,6 +30,29 @@ fn broken(rule: &PackageRule, tree: &TreeFiles) -> Option<String> {
     (!found).then(|| format!("has no packages: there is no `{first}`{others}"))
 }
 
+/// Returns the sources of packages that a repo names outside of itself. Machines cannot fetch from there.
+pub(super) fn outside(spec: &TaskSpec, tree: &TreeFiles) -> Vec<String> {
+    let texts = spec.packages.iter().filter_map(|rule| {
+        let file = rule.variants.as_ref()?;
+        tree.get(&file.to_lowercase())?.as_ref()?.text.clone()
+    });
+    let mut found = Vec::new();
+    for text in texts {
+        for line in text.lines() {
+            let value = line
+                .split_once('=')
+                .filter(|(key, _)| key.trim() == "repository");
+            found.extend(
+                value
+                    .map(|(_, path)| path.trim())
+                    .filter(|path| path.starts_with("../"))
+                    .map(String::from),
+            );
+        }
+    }
+    found
+}
+
 fn has(tree: &TreeFiles, file: &str) -> bool {
     matches!(tree.get(&file.to_lowercase()), Some(Some(_)))
 }

@@ -6,7 +6,7 @@ use minijinja::Value;
 
 use crate::{
     model::{Arch, Repo, TaskName},
-    site::{Diagnostic, Site},
+    site::{Diagnostic, Resolved, Site},
 };
 
 use super::{
@@ -224,15 +224,36 @@ pub(super) fn missing_files(spec: &TaskSpec, repo: &TaskRepo<'_>) -> Vec<Diagnos
                 .and_then(|tree| tree.get(&path.to_lowercase()));
             !matches!(elsewhere, Some(Some(_)))
         });
-    missing
-        .map(|(_, path)| {
-            let message = format!(
-                "repo `{}` lacks `{path}`; it may be incomplete",
-                repo.boot.name
-            );
-            Diagnostic::warning(message, span(repo.boot))
-        })
-        .collect()
+    let missing = missing.map(|(_, path)| {
+        let message = format!(
+            "repo `{}` lacks `{path}`; it may be incomplete",
+            repo.boot.name
+        );
+        Diagnostic::warning(message, span(repo.boot))
+    });
+    missing.collect()
+}
+
+/// Warns about sources of packages that the repo names outside of itself, if no other source is set.
+pub(super) fn packages_outside(
+    resolved: &Resolved,
+    spec: &TaskSpec,
+    repo: &TaskRepo<'_>,
+) -> Option<Diagnostic> {
+    let declared = resolved.repo.as_deref()?;
+    let outside = packages::outside(spec, repo.packages_tree?);
+    let first = outside.first()?;
+    let has_other_source = repo.mirror.is_some() || vars::find(resolved, "repos").is_some();
+    (!has_other_source).then(|| {
+        let message = format!(
+            "repo `{}` names packages outside of it: `{first}`; machines cannot fetch them",
+            declared.name
+        );
+        Diagnostic::warning(message, span(declared)).help(
+            "declare that directory as a repo too, and set its URL on this server in `vars.repos`, such as \
+             `vars.repos = { appstream = \"http://192.0.2.1/repo/appstream\" }`",
+        )
+    })
 }
 
 impl TaskRepo<'_> {

@@ -1,12 +1,17 @@
 //! No rendered preseed file leaves a question that Debian's installer stops at, held to the installer's own scripts.
 
-use std::{fs, io::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::Write,
+    path::Path,
+};
 
 use bootwright::render::check::NEEDED;
 use flate2::{Compression, write::GzEncoder};
 
 use crate::support::{
-    installer::{Installer, RELEASES},
+    installer::{Installer, RELEASES, root_directory},
     needs::needs,
     rendering::{Rendering, SITE, rendering},
 };
@@ -356,5 +361,137 @@ fn a_mirror_that_the_installer_cannot_use_is_reported() {
                 );
             }
         }
+    }
+}
+
+/// The questions of priority high and critical that a script may ask: as it writes them, with its path.
+fn questions_of_scripts(release: u8) -> BTreeSet<(String, String)> {
+    let root = root_directory(release);
+    let info = root.join("var/lib/dpkg/info");
+    let mut kinds: BTreeMap<String, String> = BTreeMap::new();
+    for entry in fs::read_dir(&info).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "templates") {
+            continue;
+        }
+        let mut name = String::new();
+        for line in String::from_utf8_lossy(&fs::read(&path).unwrap()).lines() {
+            if let Some(template) = line.strip_prefix("Template: ") {
+                name = template.trim().to_owned();
+            } else if let Some(kind) = line.strip_prefix("Type: ") {
+                kinds.insert(name.clone(), kind.trim().to_owned());
+            }
+        }
+    }
+    let mut questions = BTreeSet::new();
+    for folder in [
+        "bin",
+        "sbin",
+        "lib",
+        "usr/bin",
+        "usr/lib",
+        "var/lib/dpkg/info",
+    ] {
+        add_questions(&root, &root.join(folder), &kinds, &mut questions);
+    }
+    assert!(questions.len() > 50, "{}", questions.len());
+    questions
+}
+
+fn add_questions(
+    root: &Path,
+    folder: &Path,
+    kinds: &BTreeMap<String, String>,
+    questions: &mut BTreeSet<(String, String)>,
+) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let kind = fs::symlink_metadata(&path).unwrap().file_type();
+        if kind.is_dir() {
+            add_questions(root, &path, kinds, questions);
+        }
+        if !kind.is_file() || path.extension().is_some_and(|ending| ending == "templates") {
+            continue;
+        }
+        let Ok(text) = fs::read_to_string(&path) else {
+            continue;
+        };
+        for call in text.split("db_input ").skip(1) {
+            let mut words = call
+                .split_whitespace()
+                .map(|word| word.trim_matches(['"', ';', ')']));
+            let (Some(priority), Some(question)) = (words.next(), words.next()) else {
+                continue;
+            };
+            let is_shown =
+                priority == "high" || priority == "critical" || priority.starts_with('$');
+            let is_question = !matches!(
+                kinds.get(question).map(String::as_str),
+                Some("error" | "note" | "text")
+            );
+            if is_shown && is_question {
+                let script = path.strip_prefix(root).unwrap().to_str().unwrap();
+                let script = script.strip_prefix("usr/").unwrap_or(script);
+                questions.insert((question.to_owned(), script.to_owned()));
+            }
+        }
+    }
+}
+
+/// Whether a text fits a pattern with at most one `*`, at its end.
+fn fits(pattern: &str, text: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => text.starts_with(start),
+        None => pattern == text,
+    }
+}
+
+/// Some components cannot be run here: partman, grub-installer. What their scripts may ask is read from them.
+#[test]
+fn every_question_in_the_installers_scripts_is_answered_or_never_asked() {
+    needs!("debian-installer");
+    let preseed = preseed("debian-static");
+    let answered = |question: &str| {
+        let start = format!("d-i {question} ");
+        preseed.lines().any(|line| line.starts_with(&start))
+    };
+    let reasons: Vec<(&str, &str)> = include_str!("../fixtures/installer/not_asked.txt")
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let [question, script, reason] = cells[..] else {
+                panic!("not three cells: {line}");
+            };
+            assert!(!reason.is_empty(), "{line}");
+            (question, script)
+        })
+        .collect();
+    let has_reason = |question: &str, script: &str| {
+        let mut reasons = reasons.iter();
+        reasons.any(|(known, scripts)| fits(known, question) && fits(scripts, script))
+    };
+    let mut found = BTreeSet::new();
+    for release in RELEASES {
+        for (question, script) in questions_of_scripts(release) {
+            if !answered(&question) && !has_reason(&question, &script) {
+                found.insert(format!("Debian {release}: {question}, {script}"));
+            }
+        }
+    }
+    assert_eq!(found, BTreeSet::new());
+    // Without one of the answers, its question would be found.
+    let all = questions_of_scripts(13);
+    for question in [
+        "grub-installer/update-nvram",
+        "partman-lvm/device_remove_lvm",
+    ] {
+        assert!(all.iter().any(|(known, _)| known == question), "{question}");
+        assert!(
+            answered(question)
+                && !all
+                    .iter()
+                    .any(|(known, script)| known == question && has_reason(known, script))
+        );
     }
 }

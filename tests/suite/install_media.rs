@@ -250,6 +250,43 @@ fn an_image_with_packages_boots_the_kernel_of_another_repo() {
     }
 }
 
+/// The tree of BaseOS alone, out of a mirror of Rocky Linux.
+const ROCKY_BASEOS: Files = &[
+    (
+        ".treeinfo",
+        "[general]\nfamily = Rocky Linux\n\n[variant-AppStream]\nrepository = ../../../AppStream/x86_64/os/\n\n[variant-BaseOS]\nrepository = .\n",
+    ),
+    ("images/pxeboot/vmlinuz", ""),
+    ("images/pxeboot/initrd.img", ""),
+    ("images/install.img", ""),
+    ("repodata/repomd.xml", ""),
+];
+
+#[test]
+fn packages_that_a_repo_names_outside_of_it_are_a_warning() {
+    let outside = "repo `os` names packages outside of it: `../../../AppStream/x86_64/os/`; machines cannot fetch them";
+    for (more, expected) in [
+        (REDHAT, Some(outside)),
+        (
+            "task = \"redhat\"\nvars.repos = { appstream = \"http://192.0.2.1/repo/appstream\" }",
+            None,
+        ),
+        (
+            "task = \"redhat\"\nvars.mirror = \"http://mirror.example/rocky\"",
+            None,
+        ),
+    ] {
+        let found = found(&site("", &[("os", ROCKY_BASEOS, more)]));
+        match expected {
+            Some(expected) => assert!(
+                matches!(&found[..], [one] if one.contains(expected)),
+                "{found:#?}"
+            ),
+            None => assert_eq!(found, [""; 0], "{more}"),
+        }
+    }
+}
+
 #[test]
 fn a_machine_gets_the_files_of_its_architecture() {
     let with_mirror = |files| vec![("os", files, WITH_MIRROR)];
