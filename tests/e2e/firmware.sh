@@ -179,6 +179,7 @@ $1
 [repo.debian]
 path = "$debian"
 task = "debian"
+vars.mirror = "http://192.0.2.1/repo/debian"
 
 [node.db1]
 mac = "52:54:00:00:00:01"

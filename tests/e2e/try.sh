@@ -94,6 +94,7 @@ domain = "lab.example"
 [repo.debian]
 path = "$debian"
 task = "debian"
+vars.mirror = "http://192.0.2.1/repo/debian"
 [node.db1]
 mac = "52:54:00:00:00:01"
 serial = "a, b"

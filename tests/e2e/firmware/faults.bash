@@ -56,9 +56,11 @@ root-password-hash = "\$6\$saltsalt\$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/
 [repo.small]
 path = "$work/small"
 task = "debian"
+vars.mirror = "http://mirror.example/debian"
 [repo.gone]
 path = "$work/gone"
 task = "debian"
+vars.mirror = "http://mirror.example/debian"
 END
     local name number address more
     while read -r name number address more; do
