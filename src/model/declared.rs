@@ -47,6 +47,14 @@ pub struct RepoBody {
     pub vars: Vars,
 }
 
+impl Repo {
+    /// Whether its `installer` is the repo of this name.
+    pub fn has_installer(&self, name: &RepoName) -> bool {
+        let installer = self.body.installer.as_ref();
+        installer.is_some_and(|installer| installer.value == *name)
+    }
+}
+
 /// `network`: a subnet of the site.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {

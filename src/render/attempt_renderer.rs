@@ -209,7 +209,7 @@ impl<'a> AttemptRenderer<'a> {
         let Some(templates) = templates else {
             return Ok(None);
         };
-        let context = context::installed_file(&self.shared, FileFormat::Shell);
+        let context = context::file(&self.shared, FileFormat::Shell, true);
         let text = templates.render(broker::TEMPLATE, context);
         let text = text.map_err(|error| self.request.template_diagnostic(error))?;
         Ok(Some(RenderedFile {
@@ -245,10 +245,7 @@ impl<'a> AttemptRenderer<'a> {
     fn body(&self, file: &FileSpec) -> Result<Option<FileBody>, Vec<Diagnostic>> {
         match (&file.template, &file.repo_file, file.make) {
             (Some(template), _, _) => {
-                let context = match file.installed {
-                    true => context::installed_file(&self.shared, file.quoting),
-                    false => context::file(&self.shared, file.quoting),
-                };
+                let context = context::file(&self.shared, file.quoting, file.installed);
                 let text = self
                     .task
                     .templates

@@ -7,7 +7,9 @@ use std::{
 
 use crate::site::{Diagnostic, NetPlan, PlannedLink, Resolved};
 
-use super::{located_files, request::RenderRequest, task::Dialect, urls::Urls, vars};
+use super::{
+    located_files, net::is_configured, request::RenderRequest, task::Dialect, urls::Urls, vars,
+};
 
 /// Whether a machine has IPv4 and IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +52,7 @@ impl MachineFamilies {
         let configured: Vec<&PlannedLink> = plan
             .links
             .iter()
-            .filter(|link| has_addresses(link))
+            .filter(|link| is_configured(link))
             .collect();
         let of = |links: &[&PlannedLink]| match links {
             [] => AddressFamilies::BOTH,
@@ -60,7 +62,7 @@ impl MachineFamilies {
             },
         };
         let by_static_address = matches!(dialect, Dialect::Kickstart | Dialect::Netcfg);
-        let primary = plan.primary().filter(|link| has_addresses(link));
+        let primary = plan.primary().filter(|link| is_configured(link));
         MachineFamilies {
             installer: match primary {
                 Some(link) if by_static_address && resolved.boot_network.is_none() => of(&[link]),
@@ -69,10 +71,6 @@ impl MachineFamilies {
             system: of(&configured),
         }
     }
-}
-
-fn has_addresses(link: &PlannedLink) -> bool {
-    link.dhcp || !link.addresses.is_empty()
 }
 
 fn has_family(link: &PlannedLink, is_family: fn(&IpAddr) -> bool) -> bool {

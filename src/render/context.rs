@@ -80,21 +80,12 @@ pub(super) fn shared(inputs: &TemplateInputs<'_>) -> SharedValues {
 /// The key of `urls` for files of the installed system. No template can write it.
 const SYSTEM_URLS: &str = "urls of the installed system";
 
-/// Returns the values for one file of the installer.
-pub(super) fn file(shared: &SharedValues, format: FileFormat) -> Value {
+/// Returns the values for one file: of the installed system, or else of the installer.
+pub(super) fn file(shared: &SharedValues, format: FileFormat, is_installed: bool) -> Value {
     Value::from_object(FileValues {
         shared: shared.clone(),
         quoting: Value::from(filters::format_name(format)),
-        is_installed: false,
-    })
-}
-
-/// Returns the values for one file of the installed system.
-pub(super) fn installed_file(shared: &SharedValues, format: FileFormat) -> Value {
-    Value::from_object(FileValues {
-        shared: shared.clone(),
-        quoting: Value::from(filters::format_name(format)),
-        is_installed: true,
+        is_installed,
     })
 }
 

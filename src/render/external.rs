@@ -77,11 +77,11 @@ pub fn needed_lookups(
             Some(RepoContents::Tree { files }) => Some(files),
             None => None,
         };
-        let installed_from = site.repos.values().filter(|other| {
-            let installer = other.body.installer.as_ref();
-            installer.is_some_and(|installer| installer.value == *name)
-        });
-        let own = installed_from
+        let users = site
+            .repos
+            .values()
+            .filter(|other| other.has_installer(name));
+        let own = users
             .chain([repo])
             .filter_map(|repo| repo.body.task.as_ref());
         let own = own.map(|at| &at.value);

@@ -76,7 +76,7 @@ pub(super) fn scripts(
         } else {
             FileFormat::Shell
         };
-        let text = match script.render(&at.value, context::installed_file(shared, format)) {
+        let text = match script.render(&at.value, context::file(shared, format, true)) {
             Ok(text) => text,
             Err(error) => {
                 diagnostics.push(request.template_diagnostic(error));

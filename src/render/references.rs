@@ -1,7 +1,5 @@
 //! Checks that the tasks, broker kinds and templates that a site names exist.
 
-use std::sync::Arc;
-
 use crate::{
     matcher::MAX_DEPTH,
     model::{Broker, Repo, Settings, Spanned, TaskName},
@@ -40,11 +38,11 @@ fn unreachable_url(site: &Site, library: &Library, repo: &Repo) -> Option<Diagno
     if !url.starts_with("https://") || repo.body.installer.is_some() {
         return None;
     }
-    let boots_from_it = |other: &&Arc<Repo>| {
-        let installer = other.body.installer.as_ref();
-        installer.is_some_and(|installer| installer.value == repo.name.value)
-    };
-    let users = site.repos.values().filter(boots_from_it);
+    let name = &repo.name.value;
+    let users = site
+        .repos
+        .values()
+        .filter(|other| other.has_installer(name));
     let tasks = users.map(|user| &user.body).chain([&repo.body]);
     let mut tasks = tasks.filter_map(|body| library.task(&body.task.as_ref()?.value));
     tasks.find(|task| task.spec.installs && !task.spec.microkernel)?;

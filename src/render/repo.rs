@@ -182,10 +182,8 @@ pub fn repo_problem(
         .vars
         .get("mirror")
         .and_then(|at| at.value.as_str());
-    let is_installer = site.repos.values().any(|other| {
-        let installer = other.body.installer.as_ref();
-        installer.is_some_and(|installer| installer.value == repo.name.value)
-    });
+    let name = &repo.name.value;
+    let is_installer = site.repos.values().any(|other| other.has_installer(name));
     // A machine may have a mirror of its own.
     let has_other_source =
         is_installer || site.layers().any(|layer| layer.vars.contains_key("mirror"));

@@ -22,6 +22,8 @@ use super::{
 pub(super) struct TemplateSet {
     /// Of all names and texts.
     pub(super) fingerprint: Fingerprint,
+    /// Whether any of them is the site's.
+    pub(super) has_own: bool,
     /// Whether any of them calls `secret`.
     pub(super) uses_secrets: bool,
     /// Whether a template of the site among them can make values that grow without a bound.
@@ -116,11 +118,6 @@ impl TemplateSet {
         })
     }
 
-    /// Whether any of them is the site's.
-    pub(super) fn has_own(&self) -> bool {
-        self.members.values().any(|(origin, _)| !origin.built_in)
-    }
-
     fn origin(&self, name: &str) -> TemplateOrigin {
         let known = self.members.get(name).map(|(origin, _)| origin.clone());
         known.unwrap_or_else(|| TemplateOrigin {
@@ -188,6 +185,7 @@ impl<'a> TemplateCollector<'a> {
                     .iter()
                     .flat_map(|(name, (_, text))| [name.as_str(), text]),
             ),
+            has_own: members.values().any(|(origin, _)| !origin.built_in),
             uses_secrets: members.values().any(|(_, text)| uses_secrets(text)),
             can_grow: members
                 .values()

@@ -3,11 +3,13 @@
 //! Anaconda writes `10-anaconda-ifname-NAME.link` for each `ifname=` of the kernel command line, and binds the connection of the
 //! NIC to that name.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
+
+use bootwright::model::{Node, NodeName};
 
 use crate::support::{
     needs::{initrd_generator, needs},
-    rendering::{SITE, installed_files, networks, rendering},
+    rendering::{Rendering, SITE, installed_files, networks, rendering},
 };
 
 /// Nodes whose NICs have declared names.
@@ -23,6 +25,20 @@ policy = "rocky"
 interface = { mac = "52:54:00:00:00:72", name = "lan0" }
 vlan."lan0.20" = { on = "lan0", id = 20, network = "management", address = "198.51.100.72" }
 "#;
+
+/// The sites of these tests.
+fn sites() -> [Rendering; 3] {
+    let declared = rendering(&format!("{SITE}{DECLARED}"), &[]);
+    [rendering(SITE, &[]), networks("rocky"), declared]
+}
+
+/// The nodes of a site that the policy `rocky` binds.
+fn rocky_nodes(site: &Rendering) -> impl Iterator<Item = (&NodeName, &Arc<Node>)> {
+    site.site.nodes.iter().filter(|(_, node)| {
+        let policy = node.body.policy.as_ref();
+        policy.is_some_and(|policy| policy.value.as_str() == "rocky")
+    })
+}
 
 /// The arguments of the kernel for one node.
 fn arguments(script: &str) -> Vec<String> {
@@ -69,17 +85,8 @@ fn connections(arguments: &[String]) -> BTreeMap<String, String> {
 fn the_installer_configures_the_nic_with_the_mac_of_the_declaration() {
     needs!("nmcli");
     let mut seen = [0, 0];
-    let declared = rendering(&format!("{SITE}{DECLARED}"), &[]);
-    for site in [rendering(SITE, &[]), networks("rocky"), declared] {
-        for (node, declared) in &site.site.nodes {
-            let policy = declared
-                .body
-                .policy
-                .as_ref()
-                .map(|policy| policy.value.as_str());
-            if policy != Some("rocky") {
-                continue;
-            }
+    for site in sites() {
+        for (node, declared) in rocky_nodes(&site) {
             let words = arguments(&site.text(node.as_str(), "boot.ipxe"));
             let ip = words
                 .iter()
@@ -150,24 +157,15 @@ fn an_address_without_a_nic_would_be_found() {
 #[test]
 fn a_name_of_the_installer_does_not_stay() {
     let mut seen = [0, 0, 0];
-    let declared = rendering(&format!("{SITE}{DECLARED}"), &[]);
-    for site in [rendering(SITE, &[]), networks("rocky"), declared] {
-        for (node, declared) in &site.site.nodes {
-            let policy = declared
-                .body
-                .policy
-                .as_ref()
-                .map(|policy| policy.value.as_str());
-            if policy != Some("rocky") {
-                continue;
-            }
+    for site in sites() {
+        for (node, _) in rocky_nodes(&site) {
             let words = arguments(&site.text(node.as_str(), "boot.ipxe"));
             let kickstart = site.text(node.as_str(), "ks.cfg");
             let files = installed_files(&kickstart);
             for (name, mac) in renamed(&words) {
                 let own = files.get(&format!("10-{name}.link"));
                 if let Some(own) = own {
-                    // The declared name: Anaconda's file says the same.
+                    // The declared name, as in Anaconda's file.
                     assert!(
                         own.contains(&format!("PermanentMACAddress={mac}\n")),
                         "{node}: {own}"

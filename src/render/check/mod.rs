@@ -77,7 +77,7 @@ pub(super) fn check_rendered(
     for (file, text) in texts {
         diagnostics.extend(document::check(&file.name, file.format, text));
         // The tests check the shipped templates.
-        if task.templates.has_own() {
+        if task.templates.has_own {
             diagnostics.extend(document::shell_warning(&file.name, file.format, text));
         }
         if task.spec.dialect != Dialect::Esxi {

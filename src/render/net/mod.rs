@@ -20,6 +20,7 @@ use crate::model::{Hostname, SourceSpan};
 use super::{installer_setting::InstallerSetting, task::Dialect};
 
 pub use esxi_first_boot::NIC;
+pub(super) use view::is_configured;
 pub use view::{LinkView, invalid_names, named};
 
 /// A machine's network settings in one installer's format.

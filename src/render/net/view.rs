@@ -135,7 +135,7 @@ pub(super) fn gateway(link: &PlannedLink, v4: bool) -> Option<IpAddr> {
 }
 
 /// Whether a link has addresses, static or by DHCP.
-pub(super) fn is_configured(link: &PlannedLink) -> bool {
+pub(in super::super) fn is_configured(link: &PlannedLink) -> bool {
     link.dhcp || !link.addresses.is_empty()
 }
 
